@@ -1,0 +1,1 @@
+"""Measures this library beside its peers, in one run: see ``scripts/bench --help``."""

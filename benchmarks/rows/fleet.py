@@ -1,0 +1,146 @@
+"""Many hubs at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.contest import AIOHTTP, OURS, PUBLISHED, Contestant, contest
+from benchmarks.intervals import of_median, of_ratio
+from benchmarks.processes import Process
+from benchmarks.results import Goal, Result
+
+if TYPE_CHECKING:
+    from benchmarks.contest import Bench
+
+COUNTS = (10, 50, 200)
+_MOST = max(COUNTS)
+_POLLS = 3
+_TIME_GOAL = Goal(1.1, 1.25)
+_SLEEPERS_GOAL = Goal(1.2, 2)
+_MEMORY_GOAL = Goal(10, 20)
+_LATENCY = 0.1
+_LIMIT = 5.0
+_BESIDE = " beside sleepers"
+_OWN, _MANAGER, _AIOHTTP_OWN = "a session per hub", "HubManager", "minimal aiohttp, a session per hub"
+
+
+def _contestants(bench: Bench) -> list[Contestant]:
+    return [
+        *bench.contestants(OURS, AIOHTTP, PUBLISHED),
+        Contestant(_OWN, bench.python, "vegehub_own"),
+        Contestant(_MANAGER, bench.python, "manager"),
+    ]
+
+
+def fleet(bench: Bench) -> list[Result]:
+    """Ask 10, 50 and 200 hubs at once, three times over: a shared session, one per hub, HubManager."""
+    results = []
+    with Process("hub") as hub:
+        addresses = hub.ask("open", count=_MOST)
+        for count in COUNTS:
+            found = contest(
+                _contestants(bench),
+                "fleet",
+                bench.rounds(16, 60),
+                lambda contestant, count=count: {  # type: ignore[misc]  # mypy does not infer a lambda with a default
+                    "client": contestant.client,
+                    "addresses": addresses[:count],
+                    "polls": _POLLS,
+                    "asleep": [],
+                },
+            )
+            by = {
+                key: {name: [a_round[key] * 1e3 for a_round in rounds] for name, rounds in found.items()}
+                for key in ("wall", "cpu")
+            }
+            for name in (OURS, _OWN, _MANAGER):
+                label = "a shared session" if name == OURS else name
+                results.append(
+                    Result(
+                        row="fleet",
+                        what=f"{count} hubs at once, {label}: time against {AIOHTTP}",
+                        interval=of_ratio(by["wall"][name], by["wall"][AIOHTTP]),
+                        unit="x",
+                        goal=_TIME_GOAL if count == _MOST and name == OURS else None,
+                        medians={name: median(rounds) for name, rounds in by["wall"].items()} if name == OURS else {},
+                        medians_unit="ms",
+                    )
+                )
+            for key, label, factor, unit in (("cpu", "CPU", 1e3, "ms"), ("sockets", "open sockets", 1, "")):
+                medians = {name: median(a_round[key] for a_round in rounds) * factor for name, rounds in found.items()}
+                what = f"{count} hubs at once: {label}"
+                results.append(Result(row="fleet", what=what, medians=medians, medians_unit=unit))
+    return results
+
+
+def sleepers(bench: Bench) -> list[Result]:
+    """Ask 200 hubs with as many asleep beside them, met first: time until the healthy ones have answered.
+
+    Each takes 0.1 s for its answer, as a small device does: with hubs that answer in no time the row would tell how
+    many connections a second Python opens, and not whether sleepers keep the others waiting.
+    """
+    alone = [contestant for contestant in _contestants(bench) if contestant.name != _OWN]
+    beside = [replace(contestant, name=contestant.name + _BESIDE) for contestant in alone]
+    with Process("hub") as hub:
+        healthy = hub.ask("open", count=_MOST, latency=_LATENCY)
+        asleep = hub.ask("asleep", count=_MOST)
+
+        def arguments(contestant: Contestant) -> dict[str, Any]:
+            sleeping = asleep if contestant.name.endswith(_BESIDE) else []
+            return {"client": contestant.client, "addresses": healthy, "polls": 1, "asleep": sleeping}
+
+        found = contest([*alone, *beside], "fleet", bench.rounds(10, 30), arguments, generations=2)
+        with Process("worker", bench.python) as worker:
+            blocked = worker.ask(
+                "fleet", client="aiohttp_100", addresses=healthy, polls=1, asleep=asleep, limit=_LIMIT
+            )["wall"]
+    times = {name: [a_round["wall"] * 1e3 for a_round in rounds] for name, rounds in found.items()}
+    return [
+        *(
+            Result(
+                row="sleepers",
+                what=f"{_MOST} hubs beside {_MOST} asleep, {name}: time against without them",
+                interval=of_ratio(times[name + _BESIDE], times[name]),
+                unit="x",
+                goal=_SLEEPERS_GOAL if name in (OURS, _MANAGER) else None,
+                medians={"with": median(times[name + _BESIDE]), "without": median(times[name])},
+                medians_unit="ms",
+            )
+            for name in (contestant.name for contestant in alone)
+        ),
+        Result(
+            row="sleepers",
+            what=f"the same, {AIOHTTP} with its default limit of 100",
+            medians={"cut off after" if blocked >= _LIMIT else "with": blocked},
+            medians_unit="s",
+        ),
+    ]
+
+
+def memory(bench: Bench) -> list[Result]:
+    """Weigh what Python holds per hub after a poll, beyond what minimal aiohttp holds for the same connections."""
+    contestants = [*_contestants(bench), Contestant(_AIOHTTP_OWN, bench.python, "aiohttp_own")]
+    with Process("hub") as hub:
+        addresses = hub.ask("open", count=_MOST + 1)
+        # Allocations are counted, not sampled: three processes each are plenty.
+        found = contest(
+            contestants,
+            "memory",
+            3,
+            lambda contestant: {"client": contestant.client, "addresses": addresses},
+        )
+    held = {name: [held / 1e3 for held in rounds] for name, rounds in found.items()}
+    return [
+        Result(
+            row="memory",
+            what=f"memory per hub beyond {base}: {name if name != OURS else 'a shared session'}",
+            interval=of_median([mine - its for mine, its in zip(held[name], held[base], strict=True)]),
+            unit="kB",
+            goal=_MEMORY_GOAL,
+            medians={name: median(rounds) for name, rounds in held.items()} if name == OURS else {},
+            medians_unit="kB",
+        )
+        for name, base in ((OURS, AIOHTTP), (_OWN, _AIOHTTP_OWN), (_MANAGER, AIOHTTP))
+    ]

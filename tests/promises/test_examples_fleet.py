@@ -1,0 +1,261 @@
+"""The examples that find hubs by mDNS, and the harness, each as a process of its own that never leaves the loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from programs import ROOT, STRICT, until
+
+from vegehub.simulator import Simulation, mdns
+from vegehub.simulator.mdns import HubAnnouncer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from programs import Finished, Programs
+
+LOOPBACK = "127.0.0.1"
+HARNESS = "integration_test.py"
+_numbers = itertools.count()
+
+# The guard of other programs knows nothing of mDNS, which listens on every address and sends to a group. The service
+# type is one of the test alone: nothing that runs beside it on this machine is found.
+GUARD = """
+import ipaddress, os, sys
+
+def _local(host):
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+def _audit(event, arguments):
+    if event in ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"):
+        address = arguments[1]
+        if not isinstance(address, tuple):
+            return
+        host, port = address[:2]
+        if port == 5353 and host in ("224.0.0.251", *(("", "0.0.0.0") if event == "socket.bind" else ())):
+            return
+    elif event == "socket.getaddrinfo":
+        host = arguments[0]
+    else:
+        return
+    if not _local(host):
+        sys.stderr.write(f"{event} {host}: tests stay on this machine\\n")
+        raise AssertionError(host)
+
+sys.addaudithook(_audit)
+"""
+STARTER = """
+import runpy, sys
+from vegehub import discovery
+discovery.SERVICE_TYPE = sys.argv[1]
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+IN_A_TERMINAL = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Hubs that announce themselves, and programs that find no others."""
+
+    simulation: Simulation
+    programs: Programs
+    folder: Path
+
+    def command(self, name: str, *arguments: str) -> tuple[str, ...]:
+        path = ROOT / name if name == HARNESS else ROOT / "examples" / name
+        starter = str(self.folder / "starter.py")
+        return (sys.executable, *STRICT, starter, mdns.SERVICE_TYPE, str(path), *arguments)
+
+    async def start(self, name: str, *arguments: str) -> asyncio.subprocess.Process:
+        command = self.command(name, *arguments)
+        return await self.programs.start(*command, environment={"PYTHONPATH": str(self.folder)})
+
+    async def run(self, name: str, *arguments: str) -> Finished:
+        return await self.programs.finish(await self.start(name, *arguments))
+
+    async def in_a_terminal(self, name: str, *arguments: str) -> Finished:
+        command = (sys.executable, "-c", IN_A_TERMINAL, *self.command(name, *arguments))
+        return await self.programs.run(*command, environment={"PYTHONPATH": str(self.folder)})
+
+    async def all_disconnected(self) -> bool:
+        return not any(hub.open_connections for hub in self.simulation.hubs)
+
+
+@pytest.fixture
+async def field(programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Field]:
+    monkeypatch.setattr(mdns, "SERVICE_TYPE", f"_ve{os.getpid() % 10**6}x{next(_numbers)}._tcp.local.")
+    (tmp_path / "sitecustomize.py").write_text(GUARD)
+    (tmp_path / "starter.py").write_text(STARTER)
+    async with Simulation(seed=7, realtime=True, mdns=True) as simulation:
+        yield Field(simulation, programs, tmp_path)
+
+
+def went_well(finished: Finished) -> list[str]:
+    assert finished.err == ""
+    assert finished.code == 0
+    return finished.lines()
+
+
+async def lines_until_all(process: asyncio.subprocess.Process, wanted: set[str]) -> list[str]:
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not wanted <= set(lines):
+        line = await process.stdout.readline()
+        assert line, lines
+        lines.append(line.decode().rstrip())
+    return lines
+
+
+# --- discover.py ----------------------------------------------------------------------------------------------------------
+
+
+async def test_discover_prints_hubs_as_they_come_and_ends_by_ctrl_c(field: Field) -> None:
+    hubs = [await field.simulation.add_hub(profile) for profile in ("gen2-endpoints", "sprinkler-ac")]
+    process = await field.start("discover.py", "600", LOOPBACK)
+    wanted = {
+        f"added: {hub.name} at {hub.address}, firmware {hub.profile.firmware}, "
+        f"inputs {hub.profile.num_inputs}, actuators {hub.profile.num_actuators}"
+        for hub in hubs
+    }
+    lines = await lines_until_all(process, wanted)
+    assert {line for line in lines if line.startswith("added")} == wanted
+    assert [hub.requests for hub in hubs] == [[], []]
+    process.send_signal(signal.SIGINT)
+    assert went_well(await field.programs.finish(process)) == []
+
+
+async def test_discover_says_why_nothing_may_have_been_found(field: Field) -> None:
+    finished = await field.run("discover.py", "0.5", LOOPBACK)
+    assert finished.code == 1
+    assert finished.err.startswith("No hub announced itself. Possible reasons: the hub is asleep")
+
+
+async def test_discover_names_an_interface_that_this_machine_lacks(field: Field) -> None:
+    finished = await field.run("discover.py", "600", "192.0.2.1")
+    assert finished.code == 1
+    (line,) = finished.err.splitlines()
+    assert "192.0.2.1" in line
+
+
+async def test_no_terminal_escape_of_a_peer_reaches_the_terminal(field: Field) -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J\x9b31m"
+    txt: dict[str, str | bytes | None] = {
+        "version": f"{evil}5.1".encode() + b"\xff",
+        "sensors": f"{evil}4",
+        "actuators": "\u202e2",
+        f"{evil}key": "x",
+    }
+    long: dict[str, str | bytes | None] = {f"{number}": b"\x1b" * 240 for number in range(33)}
+    async with HubAnnouncer() as announcer:
+        refused = await announcer.announce("Vege_0", "127.0.8.1", 8080, txt, probe=False)
+        assert refused._info is not None
+        # A well-behaved responder refuses such names, so they are put on the air behind its back.
+        refused._info.name = f"Vege\x1b[31m_0.{mdns.SERVICE_TYPE}"
+        refused._info.server = "Vege\x1b]0;owned\x07_0.local."
+        await refused.update()
+        await announcer.announce("Vege\u202e_1", "127.0.8.1", 8080, txt, probe=False)
+        await announcer.announce("Vege_2", "127.0.8.2", 8080, {"version": "5.1.2", **long}, probe=False)
+        finished = await field.in_a_terminal("discover.py", "5", LOOPBACK)
+    assert "added: Vege_1 at 127.0.8.1:8080, firmware 5.1\ufffd, inputs 4, actuators 2" in finished.lines()
+    assert "added: Vege_2 at 127.0.8.2:8080, firmware 5.1.2, inputs None, actuators None" in finished.lines()
+    assert [character for character in finished.out if not character.isprintable() and character not in "\r\n"] == []
+
+
+# --- fleet.py -------------------------------------------------------------------------------------------------------------
+
+
+async def test_fleet_reads_all_hubs_over_one_session_and_prints_plain_lines_into_a_file(field: Field) -> None:
+    hubs = [await field.simulation.add_hub() for _ in range(5)]
+    for number, hub in enumerate(hubs):
+        hub.inputs[0].volts = 1 + number / 10
+    finished = await field.run("fleet.py", "5", LOOPBACK)
+    assert finished.code == 0
+    assert finished.err.splitlines() == [f"{done} of 5 done" for done in range(1, 6)]
+    lines = sorted(finished.lines())
+    assert [line.partition(",")[0] for line in lines] == sorted(
+        f"{hub.name}: slot 1: {hub.inputs[0].volts:.2f} V" for hub in hubs
+    )
+    assert [hub.connections_accepted for hub in hubs] == [1] * 5
+    await until(field.all_disconnected)
+
+
+async def test_fleet_draws_a_progress_bar_on_a_terminal(field: Field) -> None:
+    hubs = [await field.simulation.add_hub() for _ in range(3)]
+    finished = await field.in_a_terminal("fleet.py", "3", LOOPBACK)
+    assert finished.code == 0
+    bar, _, rest = finished.out.partition("\n")
+    filled = [f"[{'#' * count}{'.' * (30 - count)}]" for count in (10, 20, 30)]
+    assert bar.split("\r")[1:4] == [f"{text} {done}/3" for done, text in enumerate(filled, 1)]
+    assert {line.partition(":")[0] for line in rest.splitlines()} == {hub.name for hub in hubs}
+
+
+async def test_fleet_names_the_hub_that_fails_and_reads_the_rest(field: Field) -> None:
+    good, bad = [await field.simulation.add_hub() for _ in range(2)]
+    bad.faults.status(500, path="/api/sensors/data/last")
+    finished = await field.run("fleet.py", "2", LOOPBACK)
+    assert finished.code == 1
+    text = {line.partition(": ")[0]: line.partition(": ")[2] for line in finished.lines()}
+    assert text[good.name].startswith("slot 1: ")
+    assert "500" in text[bad.name]
+
+
+# --- fleet_restart.py -----------------------------------------------------------------------------------------------------
+
+
+async def test_fleet_restart_finds_the_saved_hubs_at_their_new_addresses(field: Field) -> None:
+    hubs = [await field.simulation.add_hub(host=f"127.0.5.{number}") for number in (1, 2, 3)]
+    path = field.folder / "hubs.json"
+    before = {hub.mac: hub.address for hub in hubs}
+    firmware = {f"{hub.mac}: firmware {hub.profile.firmware}" for hub in hubs}
+    lines = went_well(await field.run("fleet_restart.py", str(path), "3", LOOPBACK))
+    assert lines[0] == "0 hubs known"
+    assert set(lines[1:]) == firmware | {f"{mac} is new, at {address}" for mac, address in before.items()}
+
+    # The second hub takes the address of the first: what DHCP does.
+    first, second, third = hubs
+    host, port = first.host, first.port
+    await asyncio.sleep(1.2)  # a record that is withdrawn within a second of its announcement stays in caches
+    await first.move_to("127.0.5.11")
+    await second.move_to(host, port)
+    lines = went_well(await field.run("fleet_restart.py", str(path), "3", LOOPBACK))
+    assert lines[0] == "3 hubs known"
+    moves = {f"{hub.mac} moved from {before[hub.mac]} to {hub.address}" for hub in (first, second)}
+    assert set(lines[1:]) == firmware | moves
+    saved = {entry["mac"]: entry["address"] for entry in json.loads(path.read_text())["hubs"]}
+    assert saved == {hub.mac: hub.address for hub in (first, second, third)}
+
+
+async def test_fleet_restart_neither_uses_nor_replaces_a_broken_file(field: Field) -> None:
+    path = field.folder / "hubs.json"
+    path.write_text('{"format": "vegehub-registry", "version": 99, "hubs": []}')
+    finished = await field.run("fleet_restart.py", str(path), "1", LOOPBACK)
+    assert finished.code == 1
+    (line,) = finished.err.splitlines()
+    assert line.startswith(f"{path}: ")
+    assert "version" in line
+    assert "99" in path.read_text()
+
+
+# --- The harness ----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_harness_finds_the_one_announced_hub_and_passes(field: Field) -> None:
+    hub = await field.simulation.add_hub()
+    finished = await field.run(HARNESS, "--discover", "--interface", LOOPBACK)
+    assert finished.code == 0, finished.out + finished.err
+    assert f"found {hub.name} at {hub.address}" in finished.lines()
+    assert hub.requests
+    await until(field.all_disconnected)

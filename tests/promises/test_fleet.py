@@ -1,0 +1,229 @@
+"""Many simulated hubs: found by real mDNS, polled at once, commanded at the right address."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+
+from vegehub import (
+    HubManager,
+    VegeHub,
+    VegeHubError,
+    VegeHubMismatchError,
+    discover,
+    discovery,
+    proof,
+)
+from vegehub.simulator import SimulatedHub, Simulation, mdns
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+LOOPBACK = ["127.0.0.1"]
+LONG = 600.0
+"""A timeout that no test waits for."""
+_numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def service_type(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A service type of this test alone: nothing that runs beside it is found."""
+    service_type = f"_vf{os.getpid() % 10**6}x{next(_numbers)}._tcp.local."
+    monkeypatch.setattr(mdns, "SERVICE_TYPE", service_type)
+    monkeypatch.setattr(discovery, "SERVICE_TYPE", service_type)
+    return service_type
+
+
+@pytest.fixture
+async def simulation() -> AsyncIterator[Simulation]:
+    async with Simulation(seed=4) as simulation:
+        yield simulation
+
+
+@pytest.fixture
+async def manager() -> AsyncIterator[HubManager]:
+    async with HubManager(interfaces=LOOPBACK) as manager:
+        yield manager
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(100):
+        while not condition():  # noqa: ASYNC110 - any condition, not one that announces itself
+            await asyncio.sleep(0.001)
+
+
+async def mac_of(hub: VegeHub) -> str:
+    return (await hub.get_info()).mac
+
+
+def states(hub: SimulatedHub) -> list[int]:
+    return [command.state for command in hub.actuators[0].commands]
+
+
+def open_here() -> tuple[int, set[str], int]:
+    """Sockets, threads and tasks of this process."""
+    links = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            links.append(str(descriptor.readlink()))
+        except FileNotFoundError:  # the one that lists the folder
+            continue
+    threads = {thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
+    return sum(link.startswith("socket:") for link in links), threads, len(asyncio.all_tasks())
+
+
+# --- Discovery ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 20])
+async def test_simulated_hubs_are_found_and_a_shared_zeroconf_stays_usable(count: int, service_type: str) -> None:
+    async with (
+        Simulation(seed=4, mdns=True) as simulation,
+        AsyncZeroconf(interfaces=LOOPBACK) as shared,
+    ):
+        hubs = [await simulation.add_hub(host=f"127.0.4.{number}") for number in range(1, count + 1)]
+        await simulation.announced()
+        before = open_here()
+        found = await discover(LONG, zeroconf=shared, expect=count)
+        assert {(hub.name, hub.address) for hub in found} == {(hub.mdns_name, hub.address) for hub in hubs}
+        assert open_here() == before
+        info = AsyncServiceInfo(service_type, f"{hubs[0].mdns_name}.{service_type}")
+        assert await info.async_request(shared.zeroconf, 60_000)
+        assert len(await discover(LONG, zeroconf=shared, expect=count)) == count
+    await asyncio.sleep(0)
+
+
+async def test_a_discovery_of_its_own_leaves_no_thread_socket_or_task(simulation: Simulation) -> None:
+    await simulation.add_hub(mdns=True)
+    await simulation.announced()
+    before = open_here()
+    assert len(await discover(LONG, interfaces=LOOPBACK, expect=1)) == 1
+    assert open_here() == before
+
+
+# --- Three hundred --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+async def test_three_hundred_hubs_asked_at_once_over_one_session_all_answer_and_sleepers_hold_up_none(
+    simulation: Simulation,
+) -> None:
+    hubs = [await simulation.add_hub(host=f"127.0.{5 + n // 200}.{n % 200 + 1}") for n in range(300)]
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+        HubManager(session) as manager,
+    ):
+        for hub in hubs:
+            manager.add(hub.address, id=hub.name, mac=hub.mac, timeout=60)
+        results = await manager.run(mac_of, concurrency=300)
+        assert results == {hub.name: hub.mac for hub in hubs}
+
+        sleepers = hubs[::3]
+        for hub in sleepers:
+            hub.sleep(refuse=False)
+        ended: list[str] = []
+
+        async def ask(hub: VegeHub) -> None:
+            await mac_of(hub)
+            ended.append(hub.unique_id)
+
+        asking = asyncio.create_task(manager.run(ask, concurrency=300))
+        await until(lambda: len(ended) == 200)
+        assert set(ended) == {hub.name for hub in hubs} - {hub.name for hub in sleepers}
+        assert not asking.done()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert not session.closed
+
+
+# --- An address that is handed on -----------------------------------------------------------------------------------------
+
+
+def test_a_proof_of_the_mac_holds_for_sixty_seconds() -> None:
+    assert proof.PROOF_LIFETIME == 60
+
+
+@pytest.mark.parametrize("since", ["a failed call", "more than sixty seconds"])
+async def test_no_command_reaches_the_hub_that_took_over_an_address_and_discovery_finds_the_right_one(
+    manager: HubManager, simulation: Simulation, since: str
+) -> None:
+    right = await simulation.add_hub(host="127.0.1.1", mdns=True)
+    wrong = await simulation.add_hub(host="127.0.1.2", mdns=True)
+    host, port = right.host, right.port
+    manager.add(right.address, id="shed", mac=right.mac)
+    hub = manager.hub("shed")
+    await hub.turn_on(0, 60)
+
+    await right.move_to("127.0.1.3")
+    await wrong.move_to(host, port)
+    assert hub.ip_address == wrong.address
+    if since == "a failed call":
+        wrong.faults.status(500, times=1)
+        with pytest.raises(VegeHubError):
+            await hub.get_actuators()
+    else:
+        hub._proof._proved_at -= proof.PROOF_LIFETIME + 0.001
+    for _ in range(2):
+        with pytest.raises(VegeHubMismatchError):
+            await hub.turn_on(0, 60)
+        with pytest.raises(VegeHubMismatchError):
+            await hub.turn_off(0)
+
+    await simulation.announced()
+    await manager.discover(LONG, expect=2)
+    assert hub.ip_address == right.address
+    await hub.turn_on(0, 60)
+    assert (states(right), states(wrong)) == ([1, 1], [])
+
+
+# --- One that fails, one that hangs, one that is removed ------------------------------------------------------------------
+
+
+async def test_hubs_that_fail_hang_or_go_disturb_no_other_and_cancellation_ends_all(simulation: Simulation) -> None:
+    failing, hanging, removed, *rest = [await simulation.add_hub() for _ in range(8)]
+    failing.faults.status(500)
+    hanging.faults.never_answer()
+    ended: dict[str, str] = {}
+
+    def progress(done: int, total: int) -> None:
+        raise RuntimeError("of the caller")
+
+    async with HubManager() as manager:
+        for hub in simulation.hubs:
+            manager.add(hub.address, id=hub.name, timeout=LONG)
+
+        async def ask(hub: VegeHub) -> None:
+            if hub.unique_id == removed.name:
+                await manager.remove(removed.name)
+            try:
+                await mac_of(hub)
+                ended[hub.unique_id] = "answered"
+            except VegeHubError:
+                ended[hub.unique_id] = "failed"
+                raise
+            except asyncio.CancelledError:
+                ended[hub.unique_id] = "cancelled"
+                raise
+
+        asking = asyncio.create_task(manager.run(ask, progress))
+        answered = {hub.name: "answered" for hub in (removed, *rest)}
+        await until(lambda: ended == {**answered, failing.name: "failed"})
+        assert not asking.done()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert ended.pop(hanging.name) == "cancelled"
+        await until(lambda: not hanging.open_connections)
+        hanging.faults.clear()
+        async with manager.acquire(hanging.name, timeout=LONG) as hub:
+            assert await mac_of(hub) == hanging.mac
+    await until(lambda: not any(hub.open_connections for hub in simulation.hubs))

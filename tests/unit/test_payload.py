@@ -1,0 +1,270 @@
+"""JSON of a peer is decoded strictly, and a wrong field is named."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vegehub.exceptions import VegeHubPayloadError
+from vegehub.payload import (
+    MAX_COUNT,
+    MAX_DEPTH,
+    as_count,
+    as_int,
+    as_list,
+    as_number,
+    as_object,
+    as_text,
+    decode_json,
+    kind,
+    wrong,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**18), 10**18)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+def attempt(read: Callable[..., Any], *arguments: Any) -> tuple[Any, Exception | None]:
+    """What comes back, and the one error that may come instead."""
+    try:
+        return read(*arguments), None
+    except (ValueError, VegeHubPayloadError) as err:
+        return None, err
+
+
+def nested(levels: int, leaf: str = "") -> str:
+    return "[" * levels + leaf + "]" * levels
+
+
+@given(value=JSON)
+def test_json_is_decoded_from_text_and_bytes(value: Any) -> None:
+    text = json.dumps(value)
+    assert decode_json(text) == value
+    assert decode_json(text.encode()) == value
+    assert decode_json(bytearray(text, "utf-8")) == value
+
+
+def test_a_byte_order_mark_is_taken() -> None:
+    assert decode_json(b"\xef\xbb\xbf[1]") == [1]
+
+
+@given(data=st.binary() | st.text() | st.text().map(str.encode))
+def test_anything_else_is_a_value_error(data: bytes | str) -> None:
+    value, error = attempt(decode_json, data)
+    assert value is None or error is None
+    assert error is None or str(error)
+
+
+@pytest.mark.parametrize(
+    "data", ["", "null x", "{'a':1}", '{"a":1,}', "[1,]", "nul", b"\xff\xfe", b"[\x80]", '"\n"', "01"]
+)
+def test_what_is_no_json_is_refused(data: bytes | str) -> None:
+    with pytest.raises(ValueError, match=r"not (JSON|UTF-8)"):
+        decode_json(data)
+
+
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" * 5000, "-" + "9" * 30, "1" * 400 + ".5"]
+)
+@pytest.mark.parametrize("place", ["{}", "[1,{}]", '{{"a":{}}}'])
+def test_numbers_out_of_range_are_refused(number: str, place: str) -> None:
+    with pytest.raises(ValueError, match=r"not JSON|digits|out of range"):
+        decode_json(place.format(number))
+
+
+@pytest.mark.parametrize(
+    "number", ["18446744073709551615", "-9223372036854775808", "1e308", "5e-324", "0." + "1" * 5000]
+)
+def test_numbers_within_range_are_taken(number: str) -> None:
+    assert decode_json(number) == float(number) if "." in number or "e" in number else int(number)
+
+
+@pytest.mark.parametrize(
+    ("number", "taken"), [("9" * 20, True), ("9" * 21, False), ("-" + "9" * 19, True), ("-" + "9" * 20, False)]
+)
+@pytest.mark.parametrize("encode", [str, str.encode, lambda text: bytearray(text.encode())])
+def test_the_longest_integer_is_the_same_in_text_and_in_bytes(
+    number: str, taken: bool, encode: Callable[[str], bytes | str]
+) -> None:
+    if taken:
+        assert decode_json(encode(f'{{"a":[{number}]}}')) == {"a": [int(number)]}
+    else:
+        with pytest.raises(ValueError, match="21 digits"):
+            decode_json(encode(f'{{"a":[{number}]}}'))
+
+
+@pytest.mark.parametrize("leaf", ["", "1", '"["'])
+def test_nesting_is_taken_up_to_its_limit(leaf: str) -> None:
+    decode_json(nested(MAX_DEPTH, leaf))
+    with pytest.raises(ValueError, match="nested too deeply"):
+        decode_json(nested(MAX_DEPTH + 1, leaf))
+
+
+def test_brackets_in_text_or_side_by_side_are_no_depth() -> None:
+    assert decode_json(json.dumps("[{" * 5000)) == "[{" * 5000
+    assert decode_json("[" + ",".join(["[]"] * 5000) + "]") == [[]] * 5000
+
+
+@pytest.mark.parametrize("levels", [5000, 200_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_thousands_of_levels_are_refused(levels: int, opening: str, closing: str) -> None:
+    for text in (opening * levels, opening * levels + "1" + closing * levels):
+        with pytest.raises(ValueError, match=r"nested too deeply|not JSON"):
+            decode_json(text)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"key":"s3cr3t"', '["s3cr3t",]', '{"a":s3cr3t}', '"s3cr3t\n"', "s3cr3t", b'"s3cr3t\xff"']
+)
+def test_an_error_shows_nothing_of_the_data(text: bytes | str) -> None:
+    with pytest.raises(ValueError, match="not") as caught:
+        decode_json(text)
+    assert "s3cr3t" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+# Fields
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (None, "null"),
+        (True, "true or false"),
+        (1, "a number"),
+        (1.5, "a number"),
+        ("s3cr3t", "text"),
+        ({}, "an object"),
+        ([], "a list"),
+        ((), "a list"),
+        (b"", "bytes"),
+    ],
+)
+def test_a_type_is_named_in_words(value: object, name: str) -> None:
+    assert kind(value) == name
+
+
+@pytest.mark.parametrize(("path", "start"), [("sensors[2].slot", "sensors[2].slot"), ("", "payload")])
+def test_the_error_has_path_and_type_and_no_value(path: str, start: str) -> None:
+    error = wrong(path, "an int", "s3cr3t")
+    assert str(error) == f"{start}: expected an int, got text"
+    assert error.path == path
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (5, 5),
+        (-5, -5),
+        (True, 1),
+        (False, 0),
+        (5.0, 5),
+        ("5", 5),
+        ("-41", -41),
+        (" 7 ", 7),
+        (10**20 - 1, 10**20 - 1),
+        ("9" * 20, 10**20 - 1),
+    ],
+)
+def test_an_int_comes_as_number_flag_or_text(value: object, number: int) -> None:
+    result = as_int(value, "x")
+    assert type(result) is int
+    assert result == number
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        1.5,
+        math.nan,
+        math.inf,
+        "x",
+        "",
+        "1.5",
+        "9" * 21,
+        "9" * 5000,
+        10**20,
+        -(10**20),
+        10**5000,
+        1e300,
+        [],
+        {},
+        b"5",
+    ],
+    ids=lambda value: type(value).__name__,  # some are too long to print
+)
+def test_what_is_no_int_is_refused(value: object) -> None:
+    with pytest.raises(VegeHubPayloadError, match=r"^x: expected an integer, got ") as caught:
+        as_int(value, "x")
+    assert caught.value.path == "x"
+
+
+@pytest.mark.parametrize("value", [0, 8, MAX_COUNT, "8", 8.0, True])
+def test_a_count_is_a_small_int(value: object) -> None:
+    assert as_count(value) == int(value)  # type: ignore[call-overload]  # only such values are listed
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-1, "from 0 to 1000"), (1001, "from 0 to 1000"), ("x", "an integer, got text")]
+)
+def test_any_other_count_is_refused(value: object, text: str) -> None:
+    with pytest.raises(
+        VegeHubPayloadError, match=f"^hub.n: expected an integer.*{text.removeprefix('an integer')}"
+    ) as caught:
+        as_count(value, "hub.n")
+    assert caught.value.path == "hub.n"
+
+
+@pytest.mark.parametrize(("value", "number"), [(5, 5.0), (1.5, 1.5), ("9.2", 9.2), (" -1e3 ", -1000.0), ("0", 0.0)])
+def test_a_number_comes_as_number_or_text(value: object, number: float) -> None:
+    result = as_number(value)
+    assert type(result) is float
+    assert result == number
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, "x", "", "nan", "inf", "1e999", math.nan, -math.inf, 10**5000, [], {}],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_finite_number_is_refused(value: object) -> None:
+    with pytest.raises(VegeHubPayloadError, match=r"^x: expected a number, got "):
+        as_number(value, "x")
+
+
+def test_objects_lists_and_text_are_passed_on() -> None:
+    document: dict[str, Any] = {"a": []}
+    assert as_object(document) is document
+    assert as_list(document["a"]) is document["a"]
+    assert as_text("") == ""
+
+
+@given(value=ANYTHING)
+def test_a_field_of_any_value_is_read_or_refused(value: Any) -> None:
+    for read in (as_object, as_list, as_int, as_count, as_number, as_text):
+        result, error = attempt(read, value, "x")
+        assert repr(result)
+        if error is not None:
+            assert isinstance(error, VegeHubPayloadError)
+            assert error.path == "x"
+            assert str(error).startswith("x: expected ")

@@ -1,0 +1,502 @@
+"""`parse_update` understands every known shape, keeps what is good, and raises nothing but errors of the tree."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import runpy
+import string
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from vegehub.exceptions import VegeHubPayloadError
+from vegehub.layout import SlotLayout
+from vegehub.models import Reading, Sample
+from vegehub.samples import MAX_NOTES
+from vegehub.updates import Update, parse_update
+
+CORPUS = runpy.run_path(str(Path(__file__).parents[1] / "data" / "broken_updates.py"))
+MAC = "7C9EBD112233"
+EARLY, LATE = "2025-01-15T16:51:23Z", "2025-01-15T16:52:23Z"
+
+
+def push(*samples: Any, slot: Any = 1, **fields: Any) -> dict[str, Any]:
+    return {"mac": MAC, "sensors": [{"slot": slot, "samples": list(samples)}], **fields}
+
+
+def values(update: Update, slot: int = 1) -> list[float]:
+    return [sample.value for sample in update.readings[slot].samples]
+
+
+# Shapes
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        pytest.param(
+            {
+                "write_api_key": "K1",
+                "channel_id": "77",
+                "updates": [{"created_at": "2020-06-01 10:00:00", "field1": 1.5, "field5": 9.25}],
+            },
+            {1: (1.5, "2020-06-01 10:00:00"), 5: (9.25, "2020-06-01 10:00:00")},
+            id="V0-a",
+        ),
+        pytest.param(
+            {"channel_id": 77, "updates": [{"created_at": "2020-06-01 10:00:00", "field2": 1}]},
+            {2: (1.0, "2020-06-01 10:00:00")},
+            id="V0-b",
+        ),
+        pytest.param(
+            {"key": "shed", "updates": [{"created_at": "2025-06-17 13:26:55", "field1": 0.08, "field3": None}]},
+            {1: (0.08, "2025-06-17 13:26:55")},
+            id="V0-c",
+        ),
+        pytest.param(
+            {"api_key": "K1", "id": "77", "sensors": [{"slot": 3, "samples": [{"t": EARLY, "v": 0.5}]}]},
+            {3: (0.5, EARLY)},
+            id="V1-ish",
+        ),
+        pytest.param(
+            {"api_key": "", "mac": MAC, "error_code": 0, "sensors": [{"slot": 5, "samples": [{"v": 9, "t": EARLY}]}]},
+            {5: (9.0, EARLY)},
+            id="V2",
+        ),
+    ],
+)
+@pytest.mark.parametrize("form", [dict, json.dumps, lambda payload: json.dumps(payload).encode()])
+def test_every_known_shape_is_read(payload: dict[str, Any], expected: dict[int, Any], form: Any) -> None:
+    update = parse_update(form(payload))
+    assert dict(update.readings) == {slot: Reading(slot, (Sample(*pair),)) for slot, pair in expected.items()}
+    assert (update.problems, update.extra) == (0, {})
+
+
+def test_documented_fields_are_read() -> None:
+    update = parse_update(push(send_time="1736959883", wifi_str="-28", error_code=1, voltage="9.25", api_key="K"))
+    assert update.sent_at == datetime(2025, 1, 15, 16, 51, 23, tzinfo=UTC)
+    assert (update.rssi, update.error_code, update.battery_volts, update.api_key) == (-28, 1, 9.25, "K")
+
+
+@pytest.mark.parametrize("text", ["7c:9e:bd:11:22:33", "7C-9E-BD-11-22-33", "7c9e.bd11.2233", MAC])
+def test_a_mac_is_normalised(text: str) -> None:
+    assert parse_update({"mac": text, "sensors": []}).mac == MAC
+
+
+@pytest.mark.parametrize(
+    "body", [b'\xef\xbb\xbf{"sensors":[]}', b' \r\n{"sensors":[]}\n', bytearray(b'{"sensors":[]}')]
+)
+def test_a_byte_order_mark_and_white_space_do_no_harm(body: bytes) -> None:
+    assert parse_update(body).readings == {}
+
+
+@pytest.mark.parametrize("value", [1736959883, "1736959883", 1736959883.0, EARLY, "2025-01-15 16:51:23"])
+def test_send_time_is_read_as_number_and_as_text(value: Any) -> None:
+    assert parse_update(push(send_time=value)).sent_at == datetime(2025, 1, 15, 16, 51, 23, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("value", [None, "soon", "", 10**19, "9" * 400, "\ud800"])
+def test_a_send_time_that_is_none_is_none(value: Any) -> None:
+    assert parse_update(push(send_time=value)).sent_at is None
+
+
+# Who sent it
+
+
+def test_a_hub_is_recognised_by_its_mac_before_its_key_before_its_channel() -> None:
+    by_mac = parse_update({"mac": MAC, "api_key": "secret-1", "id": "7", "sensors": []})
+    by_key = parse_update({"api_key": "secret-1", "id": "7", "sensors": []})
+    by_channel = parse_update({"channel_id": 7, "sensors": []})
+    by_nothing = parse_update({"api_key": "", "mac": "", "sensors": []})
+    assert (by_mac.hub_key, by_channel.hub_key, by_nothing.hub_key) == (MAC, "channel:7", "")
+    assert by_key.hub_key.startswith("key:")
+
+
+def test_the_same_key_is_the_same_hub_whatever_the_shape() -> None:
+    old = parse_update({"key": "shed", "updates": []})
+    new = parse_update({"api_key": "shed", "sensors": []})
+    other = parse_update({"key": "barn", "updates": []})
+    assert old.hub_key == new.hub_key != other.hub_key
+
+
+def test_no_repr_shows_the_key() -> None:
+    for update in (
+        parse_update({"mac": MAC, "api_key": "SECRET", "sensors": []}),
+        parse_update({"key": "SECRET", "updates": []}),
+        parse_update({"write_api_key": "SECRET", "key": "SECRET", "api_key": "", "channel_id": 1, "updates": []}),
+    ):
+        assert update.api_key == "SECRET"
+        assert "SECRET" not in repr(update)
+        assert "SECRET" not in update.hub_key
+
+
+def test_a_channel_name_cannot_write_into_a_log() -> None:
+    assert parse_update({"id": "7\n\x1b[31mERROR \ud800", "sensors": []}).hub_key == "channel:7 ERROR"
+
+
+# Times
+
+
+def test_samples_are_sorted_newest_last() -> None:
+    update = parse_update(push({"v": 2.0, "t": LATE}, {"v": 1.0, "t": EARLY}))
+    assert values(update) == [1.0, 2.0]
+    assert update.readings[1].latest == Sample(2.0, LATE)
+
+
+def test_samples_of_one_moment_keep_their_order() -> None:
+    update = parse_update(push(*({"v": float(n), "t": EARLY} for n in range(5))))
+    assert values(update) == [0, 1, 2, 3, 4]
+
+
+def test_both_formats_of_time_are_compared_as_times() -> None:
+    update = parse_update(push({"v": 2.0, "t": "2025-01-15 16:52:00"}, {"v": 1.0, "t": EARLY}, {"v": 3.0, "t": LATE}))
+    assert values(update) == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("2025-01-15T16:51:23+02:00", "2025-01-15T15:51:23+00:00"),
+        ("2025-01-15T16:51:23Z", "2025-01-15T16:51:23.5Z"),
+        ("2025-W03-3T16:51:23Z", "2025-01-16T16:51:23Z"),
+        ("2025-01-15 23:00:00", "2025-01-15T23:30:00"),
+        ("2025-01-15x10:00:00Z", "2025-01-15 11:00:00Z"),
+    ],
+)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_times_of_other_formats_are_decoded_to_be_sorted(first: str, second: str, swapped: bool) -> None:
+    samples = [{"v": 1.0, "t": first}, {"v": 2.0, "t": second}]
+    assert values(parse_update(push(*(samples[::-1] if swapped else samples)))) == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("text", [None, "", "yesterday", "0001-01-01T00:00:00+14:00", "2025-13-45T99:99:99Z"])
+def test_a_sample_without_a_time_keeps_its_place_behind_the_one_before_it(text: str | None) -> None:
+    update = parse_update(push({"v": 3.0, "t": LATE}, {"v": 4.0, "t": text}, {"v": 1.0, "t": EARLY}))
+    assert values(update) == [1.0, 3.0, 4.0]
+
+
+def test_a_missing_time_is_no_problem() -> None:
+    update = parse_update(push({"v": 1.5}))
+    assert update.readings[1].samples == (Sample(1.5, None),)
+    assert update.problems == 0
+
+
+def test_one_slot_in_two_entries_is_one_reading() -> None:
+    update = parse_update(
+        {
+            "mac": MAC,
+            "sensors": [
+                {"slot": 1, "samples": [{"v": 2.0, "t": LATE}]},
+                {"slot": 1, "samples": [{"v": 1.0, "t": EARLY}]},
+            ],
+        }
+    )
+    assert values(update) == [1.0, 2.0]
+
+
+def test_several_old_updates_are_one_reading_per_field() -> None:
+    update = parse_update(
+        {
+            "key": "shed",
+            "updates": [
+                {"created_at": "2025-06-17 13:27:55", "field1": 2.0},
+                {"created_at": "2025-06-17 13:26:55", "field1": 1.0, "field2": 5.0},
+            ],
+        }
+    )
+    assert (values(update, 1), values(update, 2)) == ([1.0, 2.0], [5.0])
+
+
+def test_no_time_is_decoded_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+    taken_at = Sample.taken_at.fget
+    monkeypatch.setattr(
+        Sample, "taken_at", property(lambda sample: decoded.append(sample.time_text) or taken_at(sample))
+    )
+    update = parse_update(push({"v": 1.0, "t": LATE}, {"v": 2.0, "t": EARLY}))
+    assert update.readings[1].samples[0].time_text == EARLY
+    assert decoded == []
+    assert update.readings[1].samples[0].taken_at
+    assert decoded == [EARLY]
+
+
+# What is dropped
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        {},
+        {"v": None, "t": EARLY},
+        {"v": True, "t": EARLY},
+        {"v": "wet", "t": EARLY},
+        {"v": "nan", "t": EARLY},
+        {"v": float("nan"), "t": EARLY},
+        {"v": float("-inf"), "t": EARLY},
+        {"v": 10**400, "t": EARLY},
+        {"v": [1.0], "t": EARLY},
+        {"v": 1.0, "t": 5},
+        {"v": 1.0, "t": {}},
+        {"v": object(), "t": EARLY},
+        "1.5",
+        None,
+        1.5,
+        [],
+    ],
+)
+def test_a_bad_sample_is_dropped_and_counted_and_the_others_are_kept(sample: Any) -> None:
+    update = parse_update(push({"v": 1.0, "t": EARLY}, sample, {"v": 2.0, "t": LATE}))
+    assert values(update) == [1.0, 2.0]
+    assert update.problems == 1
+    assert update.problem_notes[0].startswith("sensors[0].samples[1]")
+
+
+@pytest.mark.parametrize("slot", [0, -1, 70_000, 10**30, None, True, "one", 1.5, [], {}, float("nan")])
+def test_a_bad_slot_is_dropped_and_counted(slot: Any) -> None:
+    update = parse_update(push({"v": 1.0, "t": EARLY}, slot=slot))
+    assert (dict(update.readings), update.problems) == ({}, 1)
+
+
+@pytest.mark.parametrize("slot", ["1", 1.0, "1.0"])
+def test_a_slot_is_taken_as_text_too(slot: Any) -> None:
+    assert values(parse_update(push({"v": "1.5", "t": EARLY}, slot=slot))) == [1.5]
+
+
+@pytest.mark.parametrize(
+    "entry", [None, 5, "x", [], {"slot": 1}, {"slot": 1, "samples": {}}, {"slot": 1, "samples": None}]
+)
+def test_a_bad_entry_is_dropped_and_counted(entry: Any) -> None:
+    update = parse_update({"mac": MAC, "sensors": [entry, {"slot": 2, "samples": [{"v": 1.0, "t": EARLY}]}]})
+    assert (list(update.readings), update.problems) == ([2], 1)
+
+
+@pytest.mark.parametrize(
+    ("entry", "problems"),
+    [
+        (None, 1),
+        ({"created_at": 5, "field1": 1.0}, 1),
+        ({"field1": "wet", "field2": True, "field99999": 1.0}, 3),
+        ({"field0": 1.0, "field": 1.0, "fieldone": 1.0, 5: 1.0, "status": "ok"}, 0),
+    ],
+)
+def test_a_bad_old_entry_is_dropped_and_counted(entry: Any, problems: int) -> None:
+    update = parse_update({"key": "shed", "updates": [entry, {"created_at": "2025-06-17 13:26:55", "field1": 2.0}]})
+    assert (values(update), update.problems) == ([2.0], problems)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"send_time": []},
+        {"wifi_str": "loud"},
+        {"wifi_str": -27.5},
+        {"error_code": {}},
+        {"voltage": "low"},
+        {"api_key": 5},
+        {"channel_id": []},
+        {"later": float("inf")},
+        {"later": 10**50},
+        {"later": {"deep": {5: 1}}},
+        {"later": object()},
+        {5: "a key that is no text"},
+    ],
+)
+def test_a_bad_field_is_dropped_and_counted_and_the_readings_are_kept(fields: dict[Any, Any]) -> None:
+    update = parse_update({**push({"v": 1.0, "t": EARLY}), **fields})
+    assert (values(update), update.problems, dict(update.extra)) == ([1.0], 1, {})
+
+
+def test_only_the_first_problems_are_described() -> None:
+    update = parse_update(push(*[None] * 1000))
+    assert (update.problems, len(update.problem_notes)) == (1000, MAX_NOTES)
+
+
+def test_no_problem_note_shows_a_value() -> None:
+    update = parse_update({"mac": MAC, "sensors": ["SECRET"], "api_key": ["SECRET"], "SECRET": object()})
+    assert update.problems == 3
+    assert "SECRET" not in repr(update)
+
+
+def test_a_slot_without_samples_is_left_out() -> None:
+    assert 1 not in parse_update(push()).readings
+
+
+def test_what_is_not_known_yet_is_kept() -> None:
+    later = {"list": [1, 2.5, None, True, {"text": "x"}]}
+    assert parse_update(push(later=later)).extra == {"later": later}
+
+
+def test_unknown_fields_that_nest_too_deeply_are_dropped() -> None:
+    deep: list[Any] = []
+    for _ in range(200):
+        deep = [deep]
+    update = parse_update(push(later=deep))
+    assert (update.extra, update.problems) == ({}, 1)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("name", CORPUS["REFUSED"])
+def test_what_is_no_update_is_refused_by_the_tree(name: str) -> None:
+    with pytest.raises(VegeHubPayloadError):
+        parse_update(CORPUS["REFUSED"][name])
+
+
+@pytest.mark.parametrize(
+    ("payload", "path"),
+    [
+        ({}, "sensors"),
+        ({"sensors": 5}, "sensors"),
+        ({"updates": "x"}, "updates"),
+        ({"sensors": [], "mac": "x"}, "mac"),
+        ({"sensors": [], "who_updated": 1}, "who_updated"),
+        (5, ""),
+        (None, ""),
+    ],
+)
+def test_the_error_names_the_path(payload: Any, path: str) -> None:
+    with pytest.raises(VegeHubPayloadError) as caught:
+        parse_update(payload)
+    assert caught.value.path == path
+
+
+def test_the_error_shows_no_value() -> None:
+    for payload in ({"mac": "SECRET", "sensors": []}, b'{"api_key":"SECRET",'):
+        with pytest.raises(VegeHubPayloadError) as caught:
+            parse_update(payload)
+        assert "SECRET" not in str(caught.value)
+
+
+def look_at_everything(update: Update) -> None:
+    repr(update)
+    json.dumps(dict(update.extra), allow_nan=False)
+    assert isinstance(update.sent_at, datetime | None)
+    for slot, reading in update.readings.items():
+        assert reading.slot == slot > 0
+        assert reading.samples
+        assert all(isinstance(sample.value, float) and abs(sample.value) < float("inf") for sample in reading.samples)
+
+
+def test_a_push_with_one_broken_place_is_refused_by_the_tree_or_taken_without_it() -> None:
+    taken = 0
+    for name, body in CORPUS["BROKEN_PLACES"].items():
+        try:
+            update = parse_update(body)
+        except VegeHubPayloadError:
+            continue
+        taken += 1
+        look_at_everything(update)
+        assert sum(len(reading.samples) for reading in update.readings.values()) <= 4, name
+    assert taken > len(CORPUS["BROKEN_PLACES"]) / 2
+
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
+KEYS = st.sampled_from(
+    [
+        "mac",
+        "api_key",
+        "key",
+        "sensors",
+        "updates",
+        "slot",
+        "samples",
+        "v",
+        "t",
+        "created_at",
+        "field1",
+        "voltage",
+        "id",
+    ]
+) | st.text(string.ascii_letters, max_size=3)
+ANYTHING = st.recursive(
+    PLAIN | st.sampled_from([MAC, EARLY, LATE]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=5),
+    max_leaves=30,
+)
+
+
+@given(ANYTHING | st.fixed_dictionaries({"sensors": ANYTHING}, optional={"mac": ANYTHING, "voltage": ANYTHING}))
+def test_any_document_is_read_or_refused_by_the_tree(document: Any) -> None:
+    for form in (document, json.dumps(document), json.dumps(document).encode(errors="surrogatepass")):
+        with suppress(VegeHubPayloadError):
+            look_at_everything(parse_update(form))
+
+
+@given(st.binary(max_size=200))
+@example(b"\xff")
+def test_any_bytes_are_refused_by_the_tree(body: bytes) -> None:
+    with pytest.raises(VegeHubPayloadError):
+        parse_update(body)
+
+
+TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)).flatmap(  # noqa: DTZ001 - hypothesis wants naive bounds
+    lambda moment: st.sampled_from([moment.strftime(form) for form in ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S")])
+)
+
+
+@given(st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), TIMES), min_size=1, max_size=20))
+def test_every_good_sample_is_kept_in_order(pairs: list[tuple[float, str]]) -> None:
+    update = parse_update(json.dumps(push(*({"v": value, "t": text} for value, text in pairs))))
+    samples = update.readings[1].samples
+    assert update.problems == 0
+    assert sorted((sample.value, sample.time_text) for sample in samples) == sorted(pairs)
+    moments = [sample.taken_at for sample in samples]
+    assert moments == sorted(moments)
+
+
+# The update as a value
+
+
+def test_an_update_is_a_value() -> None:
+    update = parse_update(push({"v": 1.0, "t": EARLY}))
+    assert update == parse_update(push({"v": 1.0, "t": EARLY})) != parse_update(push({"v": 2.0, "t": EARLY}))
+    assert update == copy.deepcopy(update) == pickle.loads(pickle.dumps(update))
+    assert len({update, copy.copy(update)}) == 1
+    with pytest.raises(AttributeError):
+        update.mac = ""
+
+
+def test_later_changes_of_the_callers_dict_do_not_change_the_update() -> None:
+    payload = push({"v": 1.0, "t": EARLY})
+    update = parse_update(payload)
+    payload["sensors"][0]["samples"][0]["v"] = 9.0
+    payload["sensors"].clear()
+    assert values(update) == [1.0]
+
+
+# With a layout
+
+
+def on_slots(*numbers: int, **fields: Any) -> Update:
+    sensors = [{"slot": slot, "samples": [{"v": float(slot), "t": EARLY}]} for slot in numbers]
+    return parse_update({"mac": MAC, "sensors": sensors, **fields})
+
+
+def test_a_layout_tells_inputs_battery_and_actuators_apart() -> None:
+    layout = SlotLayout.of(4, 2, is_ac=False)
+    update = on_slots(1, 2, 4, 5, 7, 9)
+    assert {index: reading.slot for index, reading in update.inputs(layout).items()} == {0: 1, 1: 2, 3: 4}
+    assert {index: reading.slot for index, reading in update.actuators(layout).items()} == {1: 7}
+    assert update.battery(layout) == 5.0
+
+
+def test_a_board_without_a_battery_slot_has_its_actuators_there() -> None:
+    layout = SlotLayout.of(2, 2, is_ac=True)
+    update = on_slots(1, 2, 3, 4)
+    assert {index: reading.slot for index, reading in update.actuators(layout).items()} == {0: 3, 1: 4}
+    assert update.battery(layout) is None
+
+
+def test_battery_volts_are_taken_from_the_payload_first() -> None:
+    layout = SlotLayout.of(1, 0, is_ac=False)
+    assert on_slots(1, 2, voltage=9.5).battery(layout) == 9.5
+    assert on_slots(1, voltage=0).battery(layout) == 0.0
+    assert on_slots(1).battery(layout) is None
