@@ -6,6 +6,7 @@ import gc
 import inspect
 import ipaddress
 import re
+import signal
 import socket
 import sys
 from functools import cache
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import aioresponses.core
 import hypothesis
+import own_network
 import pytest
 from aiohttp import ClientResponse
 from blockbuster import BlockBuster
@@ -37,6 +39,8 @@ _LOOPBACK_NAMES = {"localhost", "localhost.", "ip6-localhost"}
 _forbidden_traffic: list[str] = []
 _given_hub: set[object] = set()
 """The real hub that the tests were told to use, by its IP address; by name it cannot be told from another host."""
+_alone = pytest.StashKey[bool]()
+"""Whether this process has a network of its own, in which nobody hears it and it hears nobody."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,6 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
         from vegehub.address import HubAddress
 
         _given_hub.add(_ip(HubAddress.parse(host).host.partition("%")[0]))
+    config.stash[_alone] = not host and own_network.enter()
+    # A shell hands Ctrl-C on ignored to what it starts in the background; programs that the tests start must hear it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"network: {'a namespace of its own' if config.stash[_alone] else 'the loopback of this machine'}"
 
 
 class ForbiddenTrafficError(AssertionError):
@@ -189,8 +201,13 @@ _ANNOUNCES = re.compile(
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist looks at the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests of announced hubs take turns: every process on the loopback hears of their names and addresses."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give slow tests their time, and let tests of announced hubs take turns where every process would hear of them."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(600))
+    if config.stash[_alone]:
+        return
     for item in items:
         if _ANNOUNCES.search(item.nodeid):
             item.add_marker(pytest.mark.xdist_group("mdns"))

@@ -14,20 +14,22 @@ import math
 import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .announcements import DiscoveredHub, HubEvent, parse_announcement
+from .announcements import DiscoveredHub, HubEvent
 from .exceptions import Outcome, VegeHubTimeoutError, VegeHubValueError
 from .multicast import check_given, checked_interfaces, no_interface, open_zeroconf
 from .text import clean_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
-    from zeroconf import RecordUpdate, RecordUpdateListener, ServiceStateChange, Zeroconf
+    from zeroconf import ServiceStateChange, Zeroconf
     from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+    from .discovery_records import AnnouncementListener
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -44,13 +46,12 @@ NOTHING_FOUND = (
 MAX_HUBS = 1024
 """Announcements that a browser follows at once; a flood of invented ones beyond that is ignored."""
 
-_ZEROCONF = "zeroconf.asyncio"
+_RECORDS = f"{__package__}.discovery_records"
 _RESOLVE_TIMEOUT_MS = 3000
 _MAX_TIMEOUT = 3600.0
 _MAX_BACKLOG = 2 * MAX_HUBS
 _ANNOUNCEMENT_PAUSE = 2.0
 """Seconds in which further packets of a hub are the same announcement: one is sent three times within half a second."""
-_TYPE_A, _TYPE_PTR, _TYPE_AAAA, _CLASS_IN = 1, 12, 28, 1
 
 
 async def discover(
@@ -117,7 +118,7 @@ class HubBrowser:
         self._announcements = announcements
         self._own: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
-        self._listener: RecordUpdateListener | None = None
+        self._listener: AnnouncementListener | None = None
         self._hubs: dict[str, DiscoveredHub] = {}
         self._last_announced: dict[str, float] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
@@ -173,6 +174,8 @@ class HubBrowser:
         from zeroconf import DNSQuestionType, NotRunningException  # noqa: PLC0415 - loaded when the browser was opened
         from zeroconf.asyncio import AsyncServiceBrowser  # noqa: PLC0415 - loaded when the browser was opened
 
+        from .discovery_records import AnnouncementListener  # noqa: PLC0415 - loaded when the browser was opened
+
         if self._given is None:
             self._own = open_zeroconf(self._interfaces)
         else:
@@ -185,7 +188,7 @@ class HubBrowser:
         if self._own is not None and not zeroconf.engine.senders:
             raise no_interface("none takes multicast")
         if self._announcements:
-            self._listener = _announcement_listener(self._on_announcement)
+            self._listener = AnnouncementListener(SERVICE_TYPE.lower(), self._on_announcement)
             zeroconf.async_add_listener(self._listener, None)
         # The default asks for unicast answers first; where several processes share port 5353 these get lost, and the
         # hub is found only by the second question, a second later.
@@ -233,12 +236,20 @@ class HubBrowser:
             _LOGGER.debug("%d hubs are announced already; %s is ignored", MAX_HUBS, clean_text(name))
 
     def _on_announcement(self, name: str) -> None:
+        from zeroconf.asyncio import AsyncServiceInfo  # noqa: PLC0415 - loaded when the browser was opened
+
         key = name.lower()
+        known = self._hubs.get(key)
+        if known is None:
+            return
+        info = AsyncServiceInfo(SERVICE_TYPE, name)
+        if info.load_from_cache(self._zeroconf):
+            # The service browser tells of what is new, not of an address that was left out.
+            self._report(key, info)
         now = asyncio.get_running_loop().time()
-        hub = self._hubs.get(key)
-        if hub is not None and now - self._last_announced.get(key, -math.inf) >= _ANNOUNCEMENT_PAUSE:
+        if self._hubs[key] is known and now - self._last_announced.get(key, -math.inf) >= _ANNOUNCEMENT_PAUSE:
             self._last_announced[key] = now
-            self._put(HubEvent("announced", hub))
+            self._put(HubEvent("announced", known))
 
     def _resolve(self, key: str, name: str) -> None:
         from zeroconf import Error  # noqa: PLC0415 - loaded when the browser was opened
@@ -266,14 +277,9 @@ class HubBrowser:
             _LOGGER.debug("%s could not be resolved: %r", clean_text(info.name), err)
 
     def _report(self, key: str, info: AsyncServiceInfo) -> None:
-        hub = parse_announcement(
-            info.name[: -len(SERVICE_TYPE) - 1],
-            host=info.server or "",
-            port=info.port,
-            addresses=info.parsed_scoped_addresses(),
-            txt=info.properties,
-            replaced=_replaced(self._zeroconf, info.server or ""),
-        )
+        from .discovery_records import read_announcement  # noqa: PLC0415 - loaded when the browser was opened
+
+        hub = read_announcement(self._zeroconf, info)
         known = self._hubs.get(key)
         if hub is None:
             _LOGGER.debug("The announcement of %s was refused: no usable name or port", clean_text(info.name))
@@ -294,38 +300,13 @@ class HubBrowser:
 
 
 async def _load() -> None:
-    """Import zeroconf off the loop, in a thread that ends with it."""
-    if _ZEROCONF not in sys.modules:
+    """Import zeroconf, and what is built on it, off the loop, in a thread that ends with it."""
+    if _RECORDS not in sys.modules:
         executor = ThreadPoolExecutor(1)
         try:
-            await asyncio.get_running_loop().run_in_executor(executor, importlib.import_module, _ZEROCONF)
+            await asyncio.get_running_loop().run_in_executor(executor, importlib.import_module, _RECORDS)
         finally:
             executor.shutdown(wait=False)
-
-
-def _announcement_listener(heard: Callable[[str], None]) -> RecordUpdateListener:
-    """Make a listener that tells the name of each instance whose known records came again."""
-    from zeroconf import RecordUpdateListener  # noqa: PLC0415 - loaded when the browser was opened
-
-    class Listener(RecordUpdateListener):
-        def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:  # noqa: ARG002 - the signature is zeroconf's
-            for update in records:
-                record: Any = update.new
-                # A record that is its own predecessor was not heard: it has run out.
-                again = update.old is not None and update.old is not record and not record.is_expired(now)
-                if again and record.type == _TYPE_PTR and record.name.lower() == SERVICE_TYPE:
-                    heard(record.alias)
-
-    return Listener()
-
-
-def _replaced(zeroconf: Zeroconf, server: str) -> set[bytes]:
-    """Return the packed addresses that a newer announcement has replaced; they live on for a second."""
-    records: list[Any] = []
-    for kind in (_TYPE_A, _TYPE_AAAA):
-        records += zeroconf.cache.get_all_by_details(server, kind, _CLASS_IN)
-    current = {record.address for record in records if record.ttl > 1}
-    return {record.address for record in records} - current if current else set()
 
 
 async def _to_its_end(task: asyncio.Task[None]) -> None:

@@ -206,8 +206,11 @@ class HubManager:
         return detach
 
     def take(self, update: Update) -> None:
-        """Take in one update, wherever it comes from; one of a hub that is not there, or suspended, is left out."""
-        if (record := self._members.sender(update.mac)) is not None:
+        """Take in one update, wherever it comes from; one of a hub that is not there, or suspended, is left out.
+
+        Old firmware sends no MAC: such a hub is known by its key, if it was added with ``id=update.hub_key``.
+        """
+        if (record := self._members.sender(update)) is not None:
             came = update.received_at or datetime.now(UTC)
             self._history.add(record.id, update, arrived=came)
             record = self._registry.update(record.id, last_seen=came)
@@ -216,8 +219,9 @@ class HubManager:
 
     def notify_awake(self, update: Update) -> None:
         """Say that the reply to an update has been written: what is queued for its hub is sent."""
-        if (record := self._members.sender(update.mac)) is not None:
-            self._members.of(record).queue.notify_awake(update)
+        if (record := self._members.sender(update)) is not None:
+            # Without the update: the queue knows its hub by the MAC alone.
+            self._members.of(record).queue.notify_awake()
 
     def history(self, id: str, slot: int | None = None, since: datetime | None = None) -> tuple[HistorySample, ...]:
         """Return what a hub measured; see ``History.query``."""

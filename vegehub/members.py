@@ -1,4 +1,4 @@
-"""The hubs of a manager while it runs: one object, queue and presence for each, and whose turn it is."""
+"""The hubs of a manager while it runs, and whose turn it is."""
 # ruff: noqa: A002 - "id" is the word of the registry for what names a hub
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .arguments import check_seconds
 from .exceptions import Outcome, VegeHubError, VegeHubTimeoutError, VegeHubValueError
-from .pending import PendingQueue
-from .presence import Presence, PresenceState
+from .manager_member import Member
+from .presence import PresenceState
 from .subscriptions import Subscribers
-from .vegehub import VegeHub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from .registry import HubRecord, Registry
     from .session import SessionOwner
     from .updates import Update
+    from .vegehub import VegeHub
 
 _ResultT = TypeVar("_ResultT")
 
@@ -30,56 +30,6 @@ PATIENCE_AWAKE = 1.0
 """The same for one that was awake when last heard of: it may have fallen asleep since then."""
 _LONGEST_WAIT = 86_400.0
 _GRACE = 3.0  # seconds that a call of the progress callback gets to end
-
-
-class Member:
-    """What a manager has of one hub beside its record; it stays the same when the hub moves."""
-
-    def __init__(self, record: HubRecord, owner: SessionOwner) -> None:
-        self.id = record.id
-        self.hub = VegeHub(record.address, record.mac, record.id, **record.options)
-        self.hub._borrow(owner)  # noqa: SLF001 - the manager lends its owner, so that it closes what it opened
-        self.queue = PendingQueue(self.hub)
-        self.presence = Presence(record.id)
-        self.turn = asyncio.Lock()
-        self.is_gone = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    def heard(self, update: Update | None = None) -> None:
-        """Take note of an update, or that the hub answered or announced itself."""
-        if update is None:
-            self.presence.seen()
-        else:
-            self.presence.updated(update)
-        self.watch()
-
-    def failed(self, error: VegeHubError) -> None:
-        """Take note that a call failed."""
-        self.presence.unreachable(error)
-        self.watch()
-
-    def announced(self) -> None:
-        """Take note of an announcement: what is queued can be sent, after a new proof of the MAC."""
-        self.hub._proof.void()  # noqa: SLF001 - an announcement says that somebody has the address, not who
-        self.heard()
-        self.queue.notify_awake()
-
-    def watch(self) -> None:
-        """Look again when the presence may change by itself."""
-        if self._timer is not None:
-            self._timer.cancel()
-        delay = None if self.is_gone else self.presence.next_check()
-        self._timer = None if delay is None else asyncio.get_running_loop().call_later(delay, self._check)
-
-    async def end(self) -> None:
-        """Stop watching and end what is queued."""
-        self.is_gone = True
-        self.watch()
-        await self.queue.close()
-
-    def _check(self) -> None:
-        self.presence.check()
-        self.watch()
 
 
 class Members:
@@ -112,12 +62,13 @@ class Members:
             member.hub._mac_address = record.mac  # noqa: SLF001 - learned from elsewhere; without it nothing is proved
         return member
 
-    def sender(self, mac: str) -> HubRecord | None:
-        """Return the record of the hub that pushes under a MAC; None if it is not there, or suspended."""
-        record = self._registry.by_mac(mac)
-        if record is None and mac:
-            nameless = [member for member in self.active() if member.hub.mac_address == mac]
-            record = self._registry.update(nameless[0].id, mac=mac) if nameless else None
+    def sender(self, update: Update) -> HubRecord | None:
+        """Return the record of the hub that sent an update; None if it is not there, or suspended.
+
+        Without a MAC it is the record that has the update's ``hub_key`` for its id, and no other: all else that might
+        tell the hub, its address or a key that was seen beside a MAC, may be another hub's.
+        """
+        record = self._by_mac(update.mac) if update.mac else self._by_id(update.hub_key)
         return None if record is None or record.suspended else record
 
     def active(self) -> list[Member]:
@@ -225,6 +176,18 @@ class Members:
                     return member
             self._freed.clear()
             await self._freed.wait()
+
+    def _by_mac(self, mac: str) -> HubRecord | None:
+        record = self._registry.by_mac(mac)
+        if record is None:
+            nameless = [member for member in self.active() if member.hub.mac_address == mac]
+            record = self._registry.update(nameless[0].id, mac=mac) if nameless else None
+        return record
+
+    def _by_id(self, hub_key: str) -> HubRecord | None:
+        # What looks like a channel could also be read as an address.
+        record = self._registry.get(hub_key)
+        return record if record is not None and record.id == hub_key else None
 
     def _not_suspended(self, key: str) -> Member:
         record = self.record(key)

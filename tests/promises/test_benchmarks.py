@@ -8,16 +8,16 @@ import random
 import subprocess
 from collections import Counter
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from programs import ROOT, Programs
 
 from benchmarks import __main__ as bench
-from benchmarks import report
+from benchmarks import page, report
 from benchmarks.contest import AIOHTTP, OURS, PUBLISHED, Bench, Contestant, contest, rotated
 from benchmarks.intervals import Interval, of_median, of_ratio, percentile
-from benchmarks.plot import place
+from benchmarks.plot import place, plain
 from benchmarks.processes import JobFailedError, Process
 from benchmarks.results import Goal, Result, Verdict, summary
 from benchmarks.rows import LONG, ROWS
@@ -198,10 +198,22 @@ class TestRun:
         for name in ROWS:
             monkeypatch.setitem(ROWS, name, lambda _, name=name: asked.append(name) or [])
         assert bench.main(["--quick"]) == 0
-        assert set(ROWS) - set(asked) == LONG == {"soak"}
+        assert set(ROWS) - set(asked) == LONG == {"soak", "bridge"}
         assert bench.main([]) == 0
         assert "soak" in asked
         assert capsys.readouterr().out.splitlines()[-1] == "bench: 0 met, 0 missed"
+
+    def test_a_run_is_read_as_it_was_written(self) -> None:
+        results = [
+            Result(row="set", what="calls", interval=Interval(1.0, 0.9, 1.1), goal=MORE, medians={OURS: 7.0}),
+            Result(row="set", what="p50", medians={OURS: 7.0, AIOHTTP: 6.0}, medians_unit="µs"),
+            Result(row="help", what="help", note="not installed", goal=LESS),
+            Result(row="soak", what="soak", note="it raised", broken=True),
+        ]
+        run = json.loads(report.as_json(report.as_document(results, {}, quick=True, seconds={"set": 1.26})))
+        assert [Result.from_json(result) for result in run["results"]] == results
+        assert run["seconds"] == {"set": 1.3}
+        assert run["summary"] == "bench: 1 met, 1 missed"
 
     @pytest.mark.parametrize(
         ("value", "text"), [(0, "0"), (61, "61"), (0.9487, "0.949"), (12.34, "12.3"), (10057.3, "10057")]
@@ -222,5 +234,62 @@ class TestRun:
         lost = by_name["failed of 100 times set, closed silently after each answer"]["medians"]
         assert lost[OURS] == 0 < lost[AIOHTTP]
 
+    def test_only_a_run_of_all_rows_is_kept_in_the_project(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            bench.main(["--page", "status"])
+        assert "all rows" in capsys.readouterr().err
+
     def test_the_script_is_one_that_the_shell_can_read(self) -> None:
         subprocess.run(["bash", "-n", str(ROOT / "scripts/bench")], check=True)
+
+
+class TestPage:
+    def document(self, *results: Result) -> dict[str, Any]:
+        versions = {OURS: {"python": "3.13.0", "vegehub_file": "/somewhere"}}
+        return report.as_document(list(results), versions, quick=False, seconds={"status": 100.0, "set": 80.0})
+
+    def test_shows_what_was_judged_with_its_verdict_and_everything_with_its_medians(self) -> None:
+        failed = Result(row="status", what="too slow", interval=Interval(0.9, 0.8, 1.0), unit="x", goal=MORE)
+        shown = Result(row="status", what="p50", medians={OURS: 7.0}, medians_unit="µs")
+        judged, _, everything = page.block(self.document(failed, shown)).partition("### Everything")
+        assert "A full run" in judged
+        assert "3 minutes" in judged
+        assert "python 3.13.0" in judged
+        assert "somewhere" not in judged
+        assert "| too slow | 0.9 [0.8 1] | >= 0.95 / 0.88 | FAILED |" in judged.splitlines()
+        assert "`bench: 0 met, 1 missed`" in judged.splitlines()
+        assert "p50" not in judged
+        assert "| p50 |  | this library 7 µs |" in everything.splitlines()
+
+    def test_is_filled_in_between_its_marks_however_often(self, tmp_path: Path) -> None:
+        file = tmp_path / "page.md"
+        file.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n", encoding="utf-8")
+        for value in (1.0, 2.0):
+            run = self.document(Result(row="status", what="calls", interval=Interval.exactly(value)))
+            page.fill(file, run)
+            expected = f"before\n{page.BEGIN}\n{page.block(run)}\n{page.END}\nafter\n"
+            assert file.read_text(encoding="utf-8") == expected
+
+    def test_without_its_marks_is_left_as_it_is(self, tmp_path: Path) -> None:
+        file = tmp_path / "page.md"
+        file.write_text(page.BEGIN, encoding="utf-8")
+        with pytest.raises(ValueError, match=r"page\.md"):
+            page.fill(file, self.document())
+        assert file.read_text(encoding="utf-8") == page.BEGIN
+
+    def test_of_the_project_shows_the_run_that_is_kept(self) -> None:
+        run = json.loads(page.RUN.read_text(encoding="utf-8"))
+        text = page.PAGE.read_text(encoding="utf-8")
+        kept = text.partition(page.BEGIN)[2].partition(page.END)[0]
+        assert kept.strip() == page.block(run), "fill it in by: python -m benchmarks.page"
+        assert set(run["seconds"]) <= set(ROWS)
+        drawn = page.PLOT.read_text(encoding="utf-8")
+        assert all(result["what"] in drawn for result in run["results"] if result["goal"] and result["interval"])
+
+    def test_draws_nothing_that_names_another_host(self) -> None:
+        svg = (
+            '<?xml version="1.0"?>\n<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN"\n  "http://www.w3.org/svg11.dtd">\n'
+            '<svg xmlns:xlink="http://www.w3.org/1999/xlink" xmlns="http://www.w3.org/2000/svg">'
+            '<use xlink:href="#m1"/></svg>'
+        )
+        assert plain(svg) == ('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"><use href="#m1"/></svg>')

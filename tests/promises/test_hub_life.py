@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from programs import ROOT
+from raw_hub import until
 
 from vegehub import DiscoveredHub, HubManager, PresenceState, presence
 from vegehub.simulator import Simulation
@@ -50,7 +50,7 @@ class Life:
         return "added" if now is PresenceState.UNKNOWN else now.value
 
     def add(self) -> None:
-        self.manager.add(self.hub.address, id="shed", mac=self.hub.mac, timeout=5)
+        self.manager.add(self.hub.address, id="shed", mac=self.hub.mac, timeout=60)
 
     def update(self, seconds_ago: float = 0.0) -> None:
         document = {"mac": self.hub.mac, "sensors": [{"slot": 1, "samples": [{"v": 1.5, "t": "2025-06-01T12:00:00Z"}]}]}
@@ -73,9 +73,7 @@ class Life:
     async def change(self) -> None:
         """Wait until a timer of the manager changes the state."""
         before = self.state
-        async with asyncio.timeout(60):
-            while self.state == before:  # noqa: ASYNC110 - what is waited for is a timer
-                await asyncio.sleep(0.001)
+        await until(lambda: self.state != before)
 
     async def bring(self, state: str) -> None:
         """Bring the hub into a state; nothing is awaited on the way to those of its presence."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 from programs import ROOT, loaded_after
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PACKAGE = ROOT / "vegehub"
@@ -33,7 +35,45 @@ ROWS = (
     {"manager", "registry", "history", "encounters", "members"},
     {"cli", "simulator", "testing", "mqtt", "__main__", "__init__"},
 )
-OF_THE_LOOP = {"aiohttp", "asyncio", "socket", "sqlite3", "zeroconf", "ssl", "threading", "subprocess"}
+PURE, HUB, MANY = 0, 2, 3
+OF_THE_LOOP = {
+    "aiohttp",
+    "asyncio",
+    "concurrent",
+    "multiprocessing",
+    "select",
+    "selectors",
+    "signal",
+    "threading",
+    "time",
+}
+OF_THE_OUTSIDE = {
+    "aiohttp",
+    "http",
+    "io",
+    "os",
+    "shutil",
+    "socket",
+    "sqlite3",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "zeroconf",
+}
+"""What a socket or a file is reached by; `pathlib` only names files, which is no I/O yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """One import of a module; ``for_types``: it is for type checkers only, and never carried out."""
+
+    line: int
+    name: str
+    for_types: bool = False
+
+    @property
+    def top(self) -> str:
+        return self.name.partition(".")[0]
 
 
 def modules() -> list[Path]:
@@ -46,23 +86,52 @@ def dotted(path: Path) -> str:
 
 
 KNOWN = {dotted(path) for path in modules()}
+PACKAGES = {dotted(path) for path in modules() if path.stem == "__init__"}
 
 
-def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and full name of every import in a module, also of those inside functions and for types only."""
-    package = dotted(path).split(".")
-    if path.stem != "__init__":
-        package = package[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imported(source: str, module: str) -> Iterator[Imported]:
+    """Every import in the source of a module: at its top, in functions, for types only, relative, and by name."""
+    tree = ast.parse(source)
+    package = module if module in PACKAGES else module.rpartition(".")[0]
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    texts = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            source = ".".join([*base, *([node.module] if node.module else [])])
-            for alias in node.names:
-                full = f"{source}.{alias.name}"
-                yield node.lineno, full if full in KNOWN else source
+            source_of_them = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            full = [f"{source_of_them}.{alias.name}" for alias in node.names]
+            names = [name if name in KNOWN else source_of_them for name in full]
+        elif isinstance(node, ast.Call):
+            names = [importlib.util.resolve_name(name, package) for name in imported_by_call(node, texts)]
+        else:
+            continue
+        yield from (Imported(node.lineno, name, id(node) in for_types) for name in names)
+
+
+def imported_by_call(call: ast.Call, texts: dict[str, object]) -> list[str]:
+    """The names that `import_module` or `__import__` is given, itself or by way of an executor, as far as they are literal."""
+    used = [ast.unparse(part).rpartition(".")[2] for part in (call.func, *call.args)]
+    if not {"import_module", "__import__"} & {*used}:
+        return []
+    values = [part.value if isinstance(part, ast.Constant) else texts.get(ast.unparse(part)) for part in call.args]
+    return [value for value in values if isinstance(value, str)][:1]
+
+
+def imports_of(path: Path) -> list[Imported]:
+    return list(imported(path.read_text(encoding="utf-8"), dotted(path)))
 
 
 def row(name: str) -> int:
@@ -74,49 +143,147 @@ def row(name: str) -> int:
     return next((number for number, names in enumerate(ROWS, 1) if names & names_of_it), 0)
 
 
-def of_package(path: Path) -> list[tuple[str, str]]:
-    """Where and what a module imports of the package."""
-    place = path.relative_to(ROOT)
-    return [(f"{place}:{line}", name) for line, name in imported(path) if name.split(".")[0] == "vegehub"]
-
-
-def test_no_module_imports_upward_and_so_nobody_the_edges() -> None:
-    wrong = [
-        f"{place}: imports {name}, which is in a higher row"
-        for path in modules()
-        for place, name in of_package(path)
-        if row(dotted(path)) < row(name)
+def upward(module: str, source: str) -> list[str]:
+    return [
+        f"{module}:{one.line}: imports {one.name}, which is in a higher row"
+        for one in imported(source, module)
+        if one.top == "vegehub" and row(module) < row(one.name)
     ]
+
+
+def foreign_to_the_simulator(module: str, source: str) -> list[str]:
+    return [
+        f"{module}:{one.line}: imports {one.name}"
+        for one in imported(source, module)
+        if one.top == "vegehub"
+        and not f"{one.name}.".startswith("vegehub.simulator.")
+        and one.name != "vegehub.sensors"
+    ]
+
+
+def outside_of_its_row(module: str, source: str) -> list[str]:
+    """What a module does that only the row of I/O may do; the edges do as they need."""
+    if row(module) not in (PURE, HUB, MANY):
+        return []
+    forbidden = OF_THE_OUTSIDE | (OF_THE_LOOP if row(module) == PURE else set())
+    wrong = [
+        f"{module}:{one.line}: imports {one.name}; a module with I/O belongs to a row of its own"
+        for one in imported(source, module)
+        if (one.top in forbidden or one.name.startswith("urllib.request")) and not one.for_types
+    ]
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    names = {"open", "print", "input", "read_text", "read_bytes", "write_text", "write_bytes", "unlink", "mkdir"}
+    wrong += [
+        f"{module}:{call.lineno}: calls {ast.unparse(call.func)}"
+        for call in calls
+        if ast.unparse(call.func).rpartition(".")[2] in names
+        and (
+            isinstance(call.func, ast.Name)
+            or ast.unparse(call.func).rpartition(".")[2] not in ("open", "print", "input")
+        )
+    ]
+    return wrong
+
+
+CHECKS: tuple[Callable[[str, str], list[str]], ...] = (upward, outside_of_its_row)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_no_module_breaks_the_layers(check: Callable[[str, str], list[str]]) -> None:
+    wrong = [line for path in modules() for line in check(dotted(path), path.read_text(encoding="utf-8"))]
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_lowest_row_has_no_loop_and_no_io() -> None:
-    wrong = [
-        f"{path.relative_to(ROOT)}:{line}: imports {name}; a module with I/O belongs to a row of its own"
-        for path in modules()
-        if row(dotted(path)) == 0
-        for line, name in imported(path)
-        if name.split(".")[0] in OF_THE_LOOP
-    ]
-    assert not wrong, "\n".join(wrong)
+def test_every_module_of_a_row_is_there() -> None:
+    tops = {name.split(".")[1] for name in KNOWN if "." in name} | {"__init__"}
+    assert {name for names in ROWS for name in names} - tops == set()
 
 
-@pytest.mark.parametrize("module", ["receiver", "journal"])
+@pytest.mark.parametrize(
+    "module", ["receiver", "intake", "subscriptions", "journal", "journal_store", "delivery", "repeats"]
+)
 def test_updates_come_in_without_the_hub_row(module: str) -> None:
     """The manager joins them by subscribing; a server that only takes updates needs no client."""
-    path = PACKAGE / f"{module}.py"
-    if path.exists():
-        assert not [place for place, name in of_package(path) if row(name) == ROWS.index({*ROWS[1]}) + 1]
+    names = [one.name for one in imports_of(PACKAGE / f"{module}.py") if one.top == "vegehub"]
+    assert [name for name in names if row(name) >= HUB] == []
 
 
 def test_the_simulator_imports_nothing_of_the_client_but_the_sensor_curves() -> None:
+    paths = list((PACKAGE / "simulator").rglob("*.py"))
     wrong = [
-        f"{place}: imports {name}"
-        for path in (PACKAGE / "simulator").rglob("*.py")
-        for place, name in of_package(path)
-        if not name.startswith("vegehub.simulator") and name != "vegehub.sensors"
+        line for path in paths for line in foreign_to_the_simulator(dotted(path), path.read_text(encoding="utf-8"))
     ]
+    assert paths
     assert not wrong, "\n".join(wrong)
+
+
+WAYS_UP = (
+    "from .vegehub import VegeHub",
+    "from . import VegeHub",
+    "from . import vegehub",
+    "from vegehub import VegeHub",
+    "import vegehub.manager",
+    "import vegehub.cli.app as app",
+    "from .cli import main",
+    "from .simulator.hub import SimulatedHub",
+    "def late():\n    from .manager import HubManager",
+    "async def late():\n    if True:\n        from . import manager",
+    "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from .manager import HubManager",
+    "import importlib\nimportlib.import_module('vegehub.manager')",
+    "from importlib import import_module\nimport_module('.manager', 'vegehub')",
+    "NAME = 'vegehub.manager'\ndef late(loop):\n    loop.run_in_executor(None, import_module, NAME)",
+    "__import__('vegehub.manager')",
+)
+
+
+@pytest.mark.parametrize("source", WAYS_UP)
+@pytest.mark.parametrize("module", ["vegehub.models", "vegehub.transport"])
+def test_a_way_up_is_seen(module: str, source: str) -> None:
+    assert len(upward(module, source)) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from ..models import HubInfo",
+        "from .. import models",
+        "from ..vegehub import VegeHub",
+        "from vegehub.testing import LeakGuard",
+        "import vegehub",
+        "import vegehub.simulators",
+        "def late():\n    from .. import calls",
+        "if TYPE_CHECKING:\n    from ..calls import Call",
+        "import_module('..calls', __package__)",
+    ],
+)
+def test_what_the_simulator_takes_from_the_client_is_seen(source: str) -> None:
+    assert len(foreign_to_the_simulator("vegehub.simulator.api", source)) == 1
+    assert (
+        foreign_to_the_simulator("vegehub.simulator.api", "from ..sensors import vh400\nfrom .clock import Clock") == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("vegehub.models", "import asyncio"),
+        ("vegehub.models", "def late():\n    from socket import create_server"),
+        ("vegehub.models", "import urllib.parse, os.path"),
+        ("vegehub.models", "from urllib.request import urlopen"),
+        ("vegehub.models", "open('x')"),
+        ("vegehub.vegehub", "import aiohttp"),
+        ("vegehub.vegehub", "def late():\n    import aiohttp.web"),
+        ("vegehub.registry", "Path('x').write_text('y')"),
+        ("vegehub.registry", "import sqlite3"),
+    ],
+)
+def test_io_above_or_below_its_row_is_seen(module: str, source: str) -> None:
+    assert len(outside_of_its_row(module, source)) == 1
+
+
+def test_names_for_types_only_are_no_io() -> None:
+    assert outside_of_its_row("vegehub.vegehub", "if TYPE_CHECKING:\n    from aiohttp import ClientSession") == []
+    assert outside_of_its_row("vegehub.transport", "import aiohttp") == []
 
 
 def test_the_simulator_loads_nothing_of_the_client_either() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from programs import ROOT, clean_environment
+from test_layers import dotted, imported, modules
+
+import vegehub
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,10 +63,42 @@ def test_the_licence_comes_along(wheel: zipfile.ZipFile, metadata) -> None:
     assert text == (ROOT / "LICENSE").read_bytes()
 
 
-def test_no_dependency_has_an_upper_cap() -> None:
+def test_every_dependency_has_a_lower_bound_and_no_upper_one() -> None:
     for requirement in PROJECT["dependencies"]:
-        assert ">=" in requirement
-        assert not {"<", "==", "~", "!"} & set(requirement)
+        assert re.fullmatch(r"[\w.-]+>=[\d.]+", requirement), requirement
+
+
+EXTRA_OF = {"cli": "cli", "mqtt": "mqtt"}
+"""Parts of the package that need an extra; what stands in neither needs the dependencies only."""
+COMES_WITH = {"yarl": "aiohttp", "paho": "aiomqtt", "pytest_asyncio": "pytest"}
+"""What is part of the interface of another distribution, or used only beside it."""
+NAMED_OTHERWISE = {"yaml": "PyYAML"}
+
+
+def foreign(source: str, module: str) -> set[str]:
+    """The distributions, other than ours, that a module imports anywhere."""
+    tops = {one.top for one in imported(source, module)} - sys.stdlib_module_names - {"vegehub"}
+    return {NAMED_OTHERWISE.get(name, name) for name in (COMES_WITH.get(top, top) for top in tops)}
+
+
+def test_nothing_is_imported_that_is_not_declared_and_nothing_declared_that_is_not_imported() -> None:
+    used: dict[str, set[str]] = {"": set(), "cli": set(), "mqtt": set()}
+    for path in modules():
+        part = EXTRA_OF.get(path.relative_to(ROOT / "vegehub").parts[0], "")
+        used[part] |= foreign(path.read_text(encoding="utf-8"), dotted(path))
+    extras = PROJECT["optional-dependencies"]
+    declared = {
+        part: {re.split("[>=]", text)[0] for text in extras.get(part, PROJECT["dependencies"])} for part in used
+    }
+    # Pytest loads the plugin: it is there when the plugin is.
+    assert used[""] - {"pytest"} == declared[""]
+    assert used["cli"] - declared[""] == declared["cli"]
+    assert used["mqtt"] - declared[""] == declared["mqtt"]
+
+
+def test_an_import_that_is_not_declared_would_be_seen() -> None:
+    for source in ("import requests", "def late():\n    from requests.api import get", "import_module('requests')"):
+        assert foreign(source, "vegehub.models") == {"requests"}
 
 
 def test_the_metadata_says_which_python_and_what_it_needs(metadata) -> None:
@@ -70,6 +106,20 @@ def test_the_metadata_says_which_python_and_what_it_needs(metadata) -> None:
     needed = {text for text in metadata.get_all("Requires-Dist") if "extra ==" not in text}
     assert needed == set(PROJECT["dependencies"])
     assert metadata.get_payload().strip()
+
+
+def test_one_version_is_told_everywhere(metadata) -> None:
+    assert metadata["Version"] == PROJECT["version"] == vegehub.__version__
+    assert PROJECT["version"] in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").partition("\n### ")[0]
+
+
+def test_the_command_line_comes_along_and_what_it_needs_is_an_extra(wheel: zipfile.ZipFile, metadata) -> None:
+    entry_points = next(wheel.read(name) for name in wheel.namelist() if name.endswith("/entry_points.txt"))
+    assert b"vegehub = vegehub.cli:main" in entry_points
+    assert set(metadata.get_all("Provides-Extra")) == set(PROJECT["optional-dependencies"])
+    needed = " ".join(PROJECT["dependencies"])
+    for optional in ("typer", "rich", "pytest", "aiomqtt", "PyYAML", "matplotlib"):
+        assert optional not in needed
 
 
 def test_the_source_archive_can_be_tested(tmp_path: Path) -> None:

@@ -22,6 +22,27 @@ SECRETS = {
     "a model provider's key": r"\bsk-[A-Za-z0-9_-]{20,}",
     "a signed token": r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}",
     "a bearer token": r"[Bb]earer [A-Za-z0-9._~+/-]{20,}",
+    "a password in a URL": r"\b[a-z][a-z0-9+.-]{1,10}://[^\s/:@\"'<>{}]+:[^\s/@\"'<>{}]+@[^\s\"'<>]+",
+}
+PLACES = {
+    "a home or scratch folder": r"(?<![\w.~)}\]-])/(?:home|Users|root|tmp|private/var|var/folders)/[\w.-]+|\b[A-Z]:\\+Users\b",
+    "a package registry": r"pypi[.]org|pythonhosted[.]|npmjs[.](?:com|org)|/[s]imple/[\w-]|dev[p]i\b|artifac[t]ory|nexu[s]/repository",
+    "an option that names a registry": r"(?:--|_)(?:extra-)?(?:index|INDEX)[-_](?:url|URL)|-{2}find-links|PIP_(?:FIND_LINKS|INDEX)",
+}
+# Put together here, so that this file does not hold what it looks for.
+EXAMPLES = {
+    "a private key": ("-----BEGIN RSA", " PRIVATE KEY-----"),
+    "a cloud key": ("AKIA", "IOSFODNN7EXAMPLE"),
+    "a forge token": ("ghp", "_0123456789abcdefghijklmn"),
+    "a chat token": ("xoxb", "-0123456789-abc"),
+    "a package token": ("pypi", "-AgEIcHlwaS5vcmcCJDAwMDAw"),
+    "a model provider's key": ("sk", "-0123456789abcdefghijkl"),
+    "a signed token": ("eyJ0123456789abc", ".eyJ0123456789abc"),
+    "a bearer token": ("Authorization: Bearer", " 0123456789abcdefghijkl"),
+    "a password in a URL": ("mqtt://garden", ":hose@broker.example/"),
+    "a home or scratch folder": ("see /ho", "me/gardener/vegehub"),
+    "a package registry": ("https://py", "pi.org/project/aiohttp"),
+    "an option that names a registry": ("pip install -", "-index-url x"),
 }
 
 
@@ -52,16 +73,18 @@ def test_there_is_something_to_look_at() -> None:
     assert {"pyproject.toml", "vegehub/__init__.py"} <= set(texts())
 
 
-@pytest.mark.parametrize("what", SECRETS)
+@pytest.mark.parametrize("what", SECRETS | PLACES)
 def test_no_file_holds(what: str) -> None:
-    assert places(SECRETS[what]) == []
+    found = places((SECRETS | PLACES)[what])
+    if what == "a password in a URL":
+        # Tests of redaction write such URLs with invented, short words on purpose.
+        found = [place for place in found if not place.startswith("tests/")]
+    assert found == []
 
 
-def test_no_url_holds_a_password() -> None:
-    # Tests of redaction write such URLs with invented, short words on purpose.
-    allowed = {name for name in texts() if name.startswith("tests/")}
-    found = places(r"\b[a-z][a-z0-9+.-]{1,10}://[^\s/:@\"'<>{}]+:[^\s/@\"'<>{}]+@[^\s\"'<>]+")
-    assert [place for place in found if place.split(":")[0] not in allowed] == []
+@pytest.mark.parametrize("what", SECRETS | PLACES)
+def test_it_would_be_seen(what: str) -> None:
+    assert re.search((SECRETS | PLACES)[what], f"before {''.join(EXAMPLES[what])} after")
 
 
 def test_no_file_names_a_folder_of_this_machine() -> None:
@@ -70,18 +93,24 @@ def test_no_file_names_a_folder_of_this_machine() -> None:
     assert places(rf"(?<![\w.~)}}-])(?:{own})(?![\w-])") == []
 
 
-def test_no_file_names_a_home_or_scratch_folder() -> None:
-    assert places(r"(?<![\w.~)}\]-])/(?:home|Users|root|tmp|private/var|var/folders)/[\w.-]+") == []
+def registries() -> set[str]:
+    """What pip is told of registries on this machine: hosts, and folders that stand in for one."""
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    lines = [line for line in listed.splitlines() if re.search(r"index|find-links", line)]
+    lines += [value for name, value in os.environ.items() if "INDEX" in name.upper() or "FIND_LINKS" in name.upper()]
+    urls = [urlsplit(word) for word in re.findall(r"[^\s'\"=]*/[^\s'\"]+", " ".join(lines))]
+    return {url.hostname or url.path for url in urls} - {"localhost", "127.0.0.1", ""}
 
 
 def test_no_file_names_the_package_registry_that_this_machine_uses() -> None:
-    listed = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True
-    ).stdout
-    values = listed + " ".join(value for name, value in os.environ.items() if "INDEX" in name.upper())
-    hosts = {urlsplit(url).hostname for url in re.findall(r"https?://[^\s'\"]+", values)}
-    for host in hosts - {None, "localhost", "127.0.0.1"}:
-        assert places(re.escape(str(host))) == []
+    for registry in registries():
+        assert places(rf"(?<![\w.]){re.escape(registry)}(?![\w-])") == []
+
+
+def test_the_registry_of_the_environment_is_among_those_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_EXTRA_" + "INDEX_URL", "https://packages.example/simple")
+    assert "packages.example" in registries()
 
 
 def test_no_file_is_large_or_binary() -> None:

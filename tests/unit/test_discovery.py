@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import json
 import logging
-import os
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zeroconf.asyncio
+from on_air import (
+    LOOPBACK,
+    Station,
+    a_second_old,
+    forget_all,
+    nothing_is_left,
+    open_here,
+    own_service_type,
+    sockets,
+    station,
+    unused_name,
+)
+from raw_hub import until
 from zeroconf import InterfaceChoice, IPVersion
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
@@ -34,25 +43,26 @@ from vegehub.simulator import mdns
 from vegehub.simulator.mdns import HubAnnouncer, hub_txt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Iterator
 
     from vegehub.announcements import HubEvent
 
-LOOPBACK = ["127.0.0.1"]
 LONG = 600.0
 """A timeout that no test waits for: what needs it fails by the limit of the test run."""
 RECORD = json.loads((Path(__file__).parent.parent / "data" / "mdns_txt.json").read_text())
 TXT = hub_txt(version="5.1.1", sensors=4, actuators=2)
-_numbers = itertools.count()
+ONE, TWO = sorted(unused_name() for _ in range(2))
 
 
 @pytest.fixture(autouse=True)
 def service_type(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A service type of this test alone: nothing that runs beside it, and no real hub, is found."""
-    service_type = f"_vd{os.getpid() % 10**6}x{next(_numbers)}._tcp.local."
-    monkeypatch.setattr(mdns, "SERVICE_TYPE", service_type)
-    monkeypatch.setattr(discovery, "SERVICE_TYPE", service_type)
-    return service_type
+    return own_service_type(monkeypatch, mdns, discovery)
+
+
+@pytest.fixture
+def air(service_type: str) -> Iterator[Station]:
+    with station(service_type) as air:
+        yield air
 
 
 @pytest.fixture
@@ -69,27 +79,13 @@ async def shared() -> AsyncIterator[AsyncZeroconf]:
     await asyncio.sleep(0)
 
 
-def sockets() -> int:
-    links = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # the one that lists the folder is gone by now
-            links.append(str(descriptor.readlink()))
-    return sum(link.startswith("socket:") for link in links)
-
-
-def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
-
-
 async def event(browser: HubBrowser) -> HubEvent:
-    async with asyncio.timeout(60):
-        return await anext(browser)
+    return await anext(browser)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - any condition, not one that announces itself
-            await asyncio.sleep(0.001)
+async def events(browser: HubBrowser, number: int) -> list[tuple[str, str]]:
+    seen = [await event(browser) for _ in range(number)]
+    return [(event.kind, event.hub.name) for event in seen]
 
 
 # --- Once ---------------------------------------------------------------------------------------------------------------
@@ -101,12 +97,12 @@ def test_hubs_are_looked_for_under_the_service_type_of_the_vendor(monkeypatch: p
 
 
 async def test_a_hub_is_found_with_all_that_it_announces(announcer: HubAnnouncer) -> None:
-    await announcer.announce("Vege_A6_20", "127.0.6.20", 80, RECORD, probe=False)
+    await announcer.announce(ONE, "127.0.6.20", 80, RECORD, probe=False)
     found = await discover(LONG, interfaces=LOOPBACK, expect=1)
     assert found == [
         DiscoveredHub(
-            name="Vege_A6_20",
-            host="Vege_A6_20.local",
+            name=ONE,
+            host=f"{ONE}.local",
             addresses=("127.0.6.20",),
             port=80,
             firmware="5.1.1",
@@ -120,7 +116,7 @@ async def test_a_hub_is_found_with_all_that_it_announces(announcer: HubAnnouncer
 
 
 async def test_twenty_hubs_are_found_and_the_call_ends_with_the_last(announcer: HubAnnouncer) -> None:
-    names = [f"Vege_{n:02}" for n in range(20)]
+    names = [f"{ONE}_{n:02}" for n in range(20)]
     await asyncio.gather(
         *(announcer.announce(name, f"127.0.8.{n}", 8000 + n, TXT, probe=False) for n, name in enumerate(names, 1))
     )
@@ -129,12 +125,13 @@ async def test_twenty_hubs_are_found_and_the_call_ends_with_the_last(announcer: 
     assert [hub.address for hub in found] == [f"127.0.8.{n}:{8000 + n}" for n in range(1, 21)]
 
 
-async def test_fewer_hubs_than_expected_raise_and_say_why_that_may_be(announcer: HubAnnouncer) -> None:
-    await announcer.announce("Vege_1", "127.0.8.1", probe=False)
+async def test_fewer_hubs_than_expected_raise_and_say_why_that_may_be(air: Station, shared: AsyncZeroconf) -> None:
+    air.announce(ONE)
+    await discover(LONG, zeroconf=shared, expect=1)
     with pytest.raises(VegeHubTimeoutError) as caught:
-        await discover(2, interfaces=LOOPBACK, expect=2)
+        await discover(0.2, zeroconf=shared, expect=2)
     assert caught.value.outcome is Outcome.NOT_SENT
-    assert str(caught.value).startswith("1 of 2 hubs (Vege_1) announced themselves within 2 s. ")
+    assert str(caught.value).startswith(f"1 of 2 hubs ({ONE}) announced themselves within 0.2 s. ")
     assert NOTHING_FOUND in str(caught.value)
 
 
@@ -153,27 +150,27 @@ def test_the_reasons_why_nothing_was_found_are_all_named(reason: str) -> None:
     assert reason in NOTHING_FOUND
 
 
-async def test_discovery_leaves_no_thread_socket_or_task(announcer: HubAnnouncer) -> None:
-    await announcer.announce("Vege_1", "127.0.8.1", probe=False)
-    await announcer._announcements[0].settled()
-    before = (sockets(), threads(), len(asyncio.all_tasks()))
-    await discover(LONG, interfaces=LOOPBACK, expect=1)
-    assert (sockets(), threads(), len(asyncio.all_tasks())) == before
+async def test_discovery_leaves_no_thread_socket_or_task(air: Station) -> None:
+    before = open_here()
+    searching = asyncio.create_task(discover(LONG, interfaces=LOOPBACK, expect=1))
+    await until(lambda: air.announce(ONE) or searching.done())
+    assert [hub.name for hub in await searching] == [ONE]
+    await nothing_is_left(before)
 
 
 async def test_a_cancelled_discovery_leaves_nothing() -> None:
-    before = (sockets(), threads(), len(asyncio.all_tasks()))
+    before = open_here()
     searching = asyncio.create_task(discover(LONG, interfaces=LOOPBACK))
-    await until(lambda: sockets() > before[0])
+    await until(lambda: open_here()[0] - before[0])
     searching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await searching
-    assert (sockets(), threads(), len(asyncio.all_tasks())) == before
+    await nothing_is_left(before)
 
 
 @pytest.mark.parametrize("cancels", [1, 2, 3])
 async def test_cancelling_while_it_closes_leaves_nothing_either(cancels: int) -> None:
-    before = (sockets(), threads(), len(asyncio.all_tasks()))
+    before = open_here()
     browser = HubBrowser(interfaces=LOOPBACK)
     await browser.__aenter__()
     closing = asyncio.create_task(browser.close())
@@ -182,17 +179,17 @@ async def test_cancelling_while_it_closes_leaves_nothing_either(cancels: int) ->
         closing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await closing
-    assert (sockets(), threads(), len(asyncio.all_tasks())) == before
+    await nothing_is_left(before)
 
 
 # --- A zeroconf of the caller -------------------------------------------------------------------------------------------
 
 
 async def test_a_zeroconf_that_was_given_is_used_and_stays_open(announcer: HubAnnouncer, shared: AsyncZeroconf) -> None:
-    await announcer.announce("Vege_1", "127.0.8.1", probe=False)
-    before, tasks = sockets(), len(asyncio.all_tasks())
-    assert [hub.name for hub in await discover(LONG, zeroconf=shared, expect=1)] == ["Vege_1"]
-    assert (sockets(), len(asyncio.all_tasks())) == (before, tasks)
+    await announcer.announce(ONE, "127.0.8.1", probe=False)
+    before = open_here()
+    assert [hub.name for hub in await discover(LONG, zeroconf=shared, expect=1)] == [ONE]
+    await nothing_is_left(before)
     assert shared.zeroconf.started
     info = AsyncServiceInfo("_other._tcp.local.", "x._other._tcp.local.", port=1, parsed_addresses=["127.0.0.1"])
     await (await shared.async_register_service(info, cooperating_responders=True))
@@ -202,10 +199,10 @@ async def test_a_zeroconf_that_was_given_is_used_and_stays_open(announcer: HubAn
 async def test_what_a_shared_zeroconf_knows_already_is_found_at_once(
     announcer: HubAnnouncer, shared: AsyncZeroconf
 ) -> None:
-    await announcer.announce("Vege_1", "127.0.8.1", probe=False)
+    await announcer.announce(ONE, "127.0.8.1", probe=False)
     await discover(LONG, zeroconf=shared, expect=1)
     await announcer.close(goodbye=False)
-    assert [hub.name for hub in await discover(LONG, zeroconf=shared, expect=1)] == ["Vege_1"]
+    assert [hub.name for hub in await discover(LONG, zeroconf=shared, expect=1)] == [ONE]
 
 
 async def test_a_closed_zeroconf_is_refused() -> None:
@@ -345,40 +342,128 @@ async def test_a_timeout_error_of_another_cause_is_not_taken_for_the_end_of_the_
 # --- For as long as a browser is open -----------------------------------------------------------------------------------
 
 
-async def test_records_that_come_again_unchanged_are_no_update(
-    announcer: HubAnnouncer, shared: AsyncZeroconf, service_type: str
-) -> None:
-    hub = await announcer.announce("Vege_1", "127.0.8.1", txt=TXT, probe=False)
+async def test_a_browser_tells_of_coming_changing_moving_and_going(air: Station, shared: AsyncZeroconf) -> None:
     async with HubBrowser(zeroconf=shared) as browser:
-        assert (await event(browser)).kind == "added"
-        await hub.settled()
-        cache = shared.zeroconf.cache
-        cache.async_remove_records(
-            list(cache.async_entries_with_name(f"Vege_1.{service_type}"))
-        )  # as when they run out
-        await asyncio.sleep(1.1)  # the same packet is taken for a duplicate for a second
-        await hub.wake()
-        await until(lambda: bool(cache.async_entries_with_name(f"Vege_1.{service_type}")))
+        air.announce(ONE, "127.0.8.1", 81, {"version": "5.1"})
+        came = await event(browser)
+        air.announce(ONE, "127.0.8.1", 81, {"version": "5.2"})
+        changed = await event(browser)
+        await a_second_old(shared.zeroconf, f"{ONE}.local.")
+        air.announce(ONE, "127.0.8.2", 81, {"version": "5.2"})
+        moved = await event(browser)
+        assert browser.hubs == (moved.hub,)
+        air.goodbye(ONE)
+        went = await event(browser)
+        assert browser.hubs == ()
+    assert [seen.kind for seen in (came, changed, moved, went)] == ["added", "updated", "updated", "removed"]
+    assert [(seen.hub.name, seen.hub.firmware, seen.hub.address) for seen in (came, changed, moved)] == [
+        (ONE, "5.1", "127.0.8.1:81"),
+        (ONE, "5.2", "127.0.8.1:81"),
+        (ONE, "5.2", "127.0.8.2:81"),
+    ]
+    assert moved.hub.addresses == ("127.0.8.2",)
+    assert went.hub == moved.hub
+
+
+async def test_a_simulated_hub_is_seen_to_come_change_and_go(announcer: HubAnnouncer, shared: AsyncZeroconf) -> None:
+    async with HubBrowser(zeroconf=shared) as browser:
+        hub = await announcer.announce(ONE, "127.0.8.1", txt={"version": "5.1"}, probe=False)
+        seen = [await event(browser)]
+        await hub.update(address="127.0.8.2", txt={"version": "5.2"})
+        seen.append(await event(browser))
         await hub.goodbye()
-        assert (await event(browser)).kind == "removed"
+        seen.append(await event(browser))
+    assert [(event.kind, event.hub.firmware, event.hub.addresses[0]) for event in seen] == [
+        ("added", "5.1", "127.0.8.1"),
+        ("updated", "5.2", "127.0.8.2"),
+        ("removed", "5.2", "127.0.8.2"),
+    ]
+
+
+async def test_a_hub_that_wakes_is_told_only_to_a_browser_that_asked_for_announcements(
+    air: Station, shared: AsyncZeroconf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "_ANNOUNCEMENT_PAUSE", 0)
+    async with HubBrowser(zeroconf=shared) as other, HubBrowser(zeroconf=shared, announcements=True) as asked:
+        air.announce(ONE, txt=TXT)
+        air.announce(ONE, txt=TXT)
+        air.announce(TWO)
+        assert await events(asked, 3) == [("added", ONE), ("announced", ONE), ("added", TWO)]
+        assert await events(other, 2) == [("added", ONE), ("added", TWO)]
+
+
+async def test_the_packets_of_one_announcement_are_told_once(
+    air: Station, shared: AsyncZeroconf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert discovery._ANNOUNCEMENT_PAUSE == 2
+    monkeypatch.setattr(discovery, "_ANNOUNCEMENT_PAUSE", 0)
+    async with HubBrowser(zeroconf=shared, announcements=True) as browser:
+        air.announce(ONE)
+        air.announce(ONE)
+        assert await events(browser, 2) == [("added", ONE), ("announced", ONE)]
+        monkeypatch.setattr(discovery, "_ANNOUNCEMENT_PAUSE", LONG)
+        for _ in range(3):
+            air.announce(ONE)
+        air.announce(TWO)
+        assert await events(browser, 1) == [("added", TWO)]
+
+
+async def test_an_announcement_of_something_new_is_an_update_and_no_mere_announcement(
+    air: Station, shared: AsyncZeroconf
+) -> None:
+    async with HubBrowser(zeroconf=shared, announcements=True) as browser:
+        air.announce(ONE, txt={"version": "5.1"})
+        assert await events(browser, 1) == [("added", ONE)]
+        browser._last_announced.clear()  # as when it was long ago
+        air.announce(ONE, txt={"version": "5.2"})
+        air.announce(TWO)
+        assert await events(browser, 2) == [("updated", ONE), ("added", TWO)]
+
+
+async def test_an_address_that_ran_out_is_left_out_when_the_hub_is_heard_again(
+    air: Station, shared: AsyncZeroconf
+) -> None:
+    async with HubBrowser(zeroconf=shared, announcements=True) as browser:
+        for address in ("127.0.8.1", "127.0.8.2"):
+            air.announce(ONE, address)
+            newest = await event(browser)
+        assert newest.hub.addresses == ("127.0.8.2", "127.0.8.1")
+        cache = shared.zeroconf.cache
+        cache.async_remove_records(cache.async_entries_with_name(f"{ONE}.local.")[:1])
+        air.announce(ONE, "127.0.8.2")
+        newest = await event(browser)
+        assert (newest.kind, newest.hub.addresses) == ("updated", ("127.0.8.2",))
+
+
+async def test_records_that_come_again_unchanged_are_no_update(
+    air: Station, shared: AsyncZeroconf, service_type: str
+) -> None:
+    async with HubBrowser(zeroconf=shared) as browser:
+        air.announce(ONE, txt=TXT)
+        await event(browser)
+        cache = shared.zeroconf.cache
+        cache.async_remove_records(cache.async_entries_with_name(f"{ONE}.{service_type}"))  # as when they run out
+        air.announce(ONE, txt=TXT)
+        air.announce(TWO)
+        assert await events(browser, 1) == [("added", TWO)]
 
 
 async def test_a_sleeper_stays_known(announcer: HubAnnouncer) -> None:
     async with HubBrowser(interfaces=LOOPBACK) as browser:
-        sleeper = await announcer.announce("Vege_1", "127.0.8.1", probe=False)
+        sleeper = await announcer.announce(ONE, "127.0.8.1", probe=False)
         await event(browser)
         sleeper.sleep()
-        await announcer.announce("Vege_2", "127.0.8.2", probe=False)
-        assert (await event(browser)).hub.name == "Vege_2"
-        assert [hub.name for hub in browser.hubs] == ["Vege_1", "Vege_2"]
+        await announcer.announce(TWO, "127.0.8.2", probe=False)
+        assert await events(browser, 1) == [("added", TWO)]
+        assert [hub.name for hub in browser.hubs] == [ONE, TWO]
 
 
 async def test_the_iteration_ends_when_the_browser_closes_after_what_was_seen(announcer: HubAnnouncer) -> None:
     browser = HubBrowser(interfaces=LOOPBACK)
     async with browser:
-        await announcer.announce("Vege_1", "127.0.8.1", probe=False)
+        await announcer.announce(ONE, "127.0.8.1", probe=False)
         await until(lambda: bool(browser.hubs))
-    assert [event.hub.name async for event in browser] == ["Vege_1"]
+    assert [event.hub.name async for event in browser] == [ONE]
     assert [event async for event in browser] == []
 
 
@@ -410,67 +495,65 @@ async def test_a_consumer_that_falls_behind_gets_the_newest_event_of_each_hub(
 ) -> None:
     monkeypatch.setattr(discovery, "_MAX_BACKLOG", 2)
     async with HubBrowser(interfaces=LOOPBACK) as browser:
-        hub = await announcer.announce("Vege_1", "127.0.8.1", txt={"version": "0"}, probe=False)
-        await announcer.announce("Vege_2", "127.0.8.2", txt={"version": "0"}, probe=False)
+        hub = await announcer.announce(ONE, "127.0.8.1", txt={"version": "0"}, probe=False)
+        await announcer.announce(TWO, "127.0.8.2", txt={"version": "0"}, probe=False)
         for version in ("0", "1", "2", "3"):
             await hub.update(txt={"version": version})
             await until(lambda: [known.firmware for known in browser.hubs] == [version, "0"])  # noqa: B023 - called at once
     seen = [(event.hub.name, event.hub.firmware) async for event in browser]
-    assert seen == [("Vege_2", "0"), ("Vege_1", "3")]
+    assert seen == [(TWO, "0"), (ONE, "3")]
 
 
 async def test_records_that_come_one_by_one_are_asked_for(
-    announcer: HubAnnouncer, shared: AsyncZeroconf, service_type: str
+    announcer: HubAnnouncer, shared: AsyncZeroconf, service_type: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await announcer.announce("Vege_1", "127.0.8.1", txt=TXT, probe=False)
+    monkeypatch.setattr(discovery, "_RESOLVE_TIMEOUT_MS", 60_000)
+    hub = await announcer.announce(ONE, "127.0.8.1", txt=TXT, probe=False)
     await discover(LONG, zeroconf=shared, expect=1)
+    await hub.settled()
+    forget_all(announcer.zeroconf)
     cache = shared.zeroconf.cache
-    await announcer._announcements[0].settled()
-    await asyncio.sleep(1.2)  # a responder keeps an answer back that it has given within a second
-    for name in (f"Vege_1.{service_type}", "Vege_1.local."):
-        cache.async_remove_records(list(cache.async_entries_with_name(name)))
+    for name in (f"{ONE}.{service_type}", f"{ONE}.local."):
+        cache.async_remove_records(cache.async_entries_with_name(name))
     assert [hub.address for hub in await discover(LONG, zeroconf=shared, expect=1)] == ["127.0.8.1"]
 
 
 async def test_a_name_that_nobody_answers_for_is_no_hub_and_leaves_no_task(
-    announcer: HubAnnouncer, shared: AsyncZeroconf, service_type: str
+    air: Station, shared: AsyncZeroconf, service_type: str
 ) -> None:
-    await announcer.announce("Vege_1", "127.0.8.1", txt=TXT, probe=False)
+    air.announce(ONE)
     await discover(LONG, zeroconf=shared, expect=1)
-    await announcer.close(goodbye=False)
     cache = shared.zeroconf.cache
-    cache.async_remove_records(list(cache.async_entries_with_name(f"Vege_1.{service_type}")))
-    tasks = len(asyncio.all_tasks())
+    cache.async_remove_records(cache.async_entries_with_name(f"{ONE}.{service_type}"))
+    before = open_here()
     assert await discover(0.2, zeroconf=shared) == []
-    assert len(asyncio.all_tasks()) == tasks
+    await nothing_is_left(before)
 
 
 async def test_the_same_name_is_forgotten_when_it_is_taken_back_while_it_is_asked_for(
-    announcer: HubAnnouncer, shared: AsyncZeroconf, service_type: str
+    air: Station, shared: AsyncZeroconf, service_type: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub = await announcer.announce("Vege_1", "127.0.8.1", txt=TXT, probe=False)
-    await discover(LONG, zeroconf=shared, expect=1)
-    cache = shared.zeroconf.cache
-    await hub.settled()
+    monkeypatch.setattr(discovery, "_RESOLVE_TIMEOUT_MS", 60_000)
     async with HubBrowser(zeroconf=shared) as browser:
+        air.announce(ONE)
         await event(browser)
-        cache.async_remove_records(list(cache.async_entries_with_name(f"Vege_1.{service_type}")))
+        cache = shared.zeroconf.cache
+        cache.async_remove_records(cache.async_entries_with_name(f"{ONE}.{service_type}"))
         async with HubBrowser(zeroconf=shared) as second:
             assert second._asking
-            await hub.goodbye()
+            air.goodbye(ONE)
             assert (await event(browser)).kind == "removed"
             assert not second._asking
             assert second.hubs == ()
 
 
-async def test_a_zeroconf_that_is_closed_while_a_browser_uses_it_does_no_harm(
-    announcer: HubAnnouncer, service_type: str
-) -> None:
+async def test_a_zeroconf_that_is_closed_while_a_browser_uses_it_does_no_harm(air: Station, service_type: str) -> None:
     async with AsyncZeroconf(interfaces=LOOPBACK) as shared:
-        await announcer.announce("Vege_1", "127.0.8.1", txt=TXT, probe=False)
+        await shared.zeroconf.async_wait_for_start()
+        air.announce(ONE)
         await discover(LONG, zeroconf=shared, expect=1)
         cache = shared.zeroconf.cache
-        cache.async_remove_records(list(cache.async_entries_with_name(f"Vege_1.{service_type}")))
+        cache.async_remove_records(cache.async_entries_with_name(f"{ONE}.{service_type}"))
         async with HubBrowser(zeroconf=shared) as browser:
             await shared.async_close()
             await until(lambda: not browser._asking)
@@ -488,11 +571,17 @@ async def test_a_loop_that_ends_while_a_browser_closes_is_not_held_up() -> None:
     await browser._shut()
 
 
-async def test_a_flood_of_announcements_is_bounded(announcer: HubAnnouncer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_flood_of_announcements_is_bounded(
+    air: Station, shared: AsyncZeroconf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(discovery, "MAX_HUBS", 3)
-    for n in range(1, 6):
-        await announcer.announce(f"Vege_{n}", f"127.0.8.{n}", txt=TXT, probe=False)
-    assert len(await discover(2, interfaces=LOOPBACK)) == 3
+    names = [f"{ONE}_{n}" for n in range(5)]
+    async with HubBrowser(zeroconf=shared) as browser:
+        for name in names:
+            air.announce(name)
+        air.announce(names[0], txt=TXT)
+        assert await events(browser, 4) == [*(("added", name) for name in names[:3]), ("updated", names[0])]
+        assert [hub.name for hub in browser.hubs] == names[:3]
 
 
 # --- What a peer may say --------------------------------------------------------------------------------------------------
@@ -507,27 +596,27 @@ async def test_text_of_a_peer_is_cleaned(announcer: HubAnnouncer) -> None:
         "flag": None,
         **{f"long{n}": b"x" * 240 for n in range(30)},
     }
-    await announcer.announce("Vege\u202e_1", "127.0.8.1", 8080, txt, probe=False)
+    await announcer.announce(f"{ONE[:4]}\u202e{ONE[4:]}", "127.0.8.1", 8080, txt, probe=False)
     (hub,) = await discover(LONG, interfaces=LOOPBACK, expect=1)
-    assert (hub.name, hub.host, hub.firmware, hub.num_sensors) == ("Vege_1", "Vege_1.local", "5.1.1", None)
+    assert (hub.name, hub.host, hub.firmware, hub.num_sensors) == (ONE, f"{ONE}.local", "5.1.1", None)
     assert (hub.txt["sens_1"], hub.txt["sens_2"], hub.txt["flag"]) == ("\ufffd\ufffd broken", "usergnp.exe", "")
     assert hub.txt["long29"] == "x" * 240
 
 
 async def test_an_announcement_that_makes_no_sense_is_refused(
-    announcer: HubAnnouncer, caplog: pytest.LogCaptureFixture, service_type: str
+    air: Station, shared: AsyncZeroconf, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # A well-behaved responder refuses such a name, so this one is put on the air behind its back.
     with caplog.at_level(logging.DEBUG, logger="vegehub"):
-        await announcer.announce("Vege_0", "127.0.8.1", port=0, probe=False)
-        hub = await announcer.announce("Vege_1", "127.0.8.1", probe=False)
-        hub._info.name = f"Vege\x1b[31m_1.{service_type}"
-        await hub.update()
-        await announcer.announce("Vege_2", "127.0.8.2", probe=False)
-        found = await discover(LONG, interfaces=LOOPBACK, expect=2)
-    assert [found_hub.name for found_hub in found] == ["Vege_1", "Vege_2"]
-    assert any("refused" in record.getMessage() for record in caplog.records)
-    assert not [record for record in caplog.records if "\x1b" in record.getMessage()]
+        async with HubBrowser(zeroconf=shared) as browser:
+            air.announce(f"{ONE}_0", port=0)
+            air.announce(f"Vege\x1b[31m_{ONE}")
+            air.announce(ONE, host="Vege\x1b]0;owned\x07_0.local.")
+            air.announce(TWO)
+            assert await events(browser, 2) == [("added", ONE), ("added", TWO)]
+            assert [hub.host for hub in browser.hubs] == ["Vege_0.local", f"{TWO}.local"]
+    refusals = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    assert len(refusals) == 2
+    assert not [character for refusal in refusals for character in refusal if not character.isprintable()]
 
 
 def test_zeroconf_is_loaded_only_when_it_is_needed() -> None:
@@ -540,7 +629,9 @@ def test_zeroconf_is_loaded_by_the_first_discovery_in_a_thread_that_ends() -> No
         "import asyncio, sys, threading, vegehub.discovery as d\n"
         "async def main():\n"
         "    await d.discover(0.01, interfaces=['127.0.0.1'])\n"
-        "    return threading.active_count()\n"
-        "sys.exit(asyncio.run(main()) != 1 or 'zeroconf' not in sys.modules)"
+        "    while threading.active_count() > 1:\n"
+        "        await asyncio.sleep(0.001)\n"
+        "asyncio.run(main())\n"
+        "sys.exit('zeroconf' not in sys.modules)"
     )
     subprocess.run([sys.executable, "-X", "dev", "-W", "error", "-c", code], check=True)

@@ -346,6 +346,7 @@ def test_a_leak_ends_with_1_although_every_step_passed(monkeypatch, capsys, tmp_
     asyncio.run(kept.pop().close())
 
 
+@pytest.mark.slow
 def test_the_proof_ends_with_1_and_names_every_leak_it_made():
     command = [sys.executable, str(SCRIPT), "--prove-guard"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)

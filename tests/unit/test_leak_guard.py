@@ -516,6 +516,7 @@ def test_asyncio_is_left_as_it_was():
 # --- The proof --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_the_proof_names_each_leak_and_says_that_the_guard_failed_each_time():
     lines: list[str] = []
     assert await prove_guard(lines.append) == 1

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import os
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from on_air import LOOPBACK, Station, own_service_type, station, unused_name
+from raw_hub import until
 
 from vegehub import discovery, presence
 from vegehub.announcements import DiscoveredHub
@@ -25,7 +25,7 @@ from vegehub.exceptions import (
     VegeHubValueError,
 )
 from vegehub.history import HistorySample
-from vegehub.manager import HubManager, ManagerEvent
+from vegehub.manager import CONCURRENCY, HubManager, ManagerEvent
 from vegehub.presence import PresenceState
 from vegehub.receiver import UpdateReceiver
 from vegehub.registry import Registry
@@ -34,23 +34,24 @@ from vegehub.simulator.mdns import Announcement, HubAnnouncer
 from vegehub.updates import Update, parse_update
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from vegehub.vegehub import VegeHub
 
-LOOPBACK = ["127.0.0.1"]
 LONG = 600.0
 """A timeout that no test waits for."""
-_numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def service_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service type of this test alone: nothing that runs beside it is found."""
-    service_type = f"_vx{os.getpid() % 10**6}x{next(_numbers)}._tcp.local."
-    monkeypatch.setattr(mdns, "SERVICE_TYPE", service_type)
-    monkeypatch.setattr(discovery, "SERVICE_TYPE", service_type)
+def service_type(monkeypatch: pytest.MonkeyPatch) -> str:
+    return own_service_type(monkeypatch, mdns, discovery)
+
+
+@pytest.fixture
+def air(service_type: str) -> Iterator[Station]:
+    with station(service_type) as air:
+        yield air
 
 
 @pytest.fixture
@@ -71,14 +72,8 @@ async def manager() -> AsyncIterator[HubManager]:
         yield manager
 
 
-async def announce(announcer: HubAnnouncer, hub: SimulatedHub, name: str | None = None) -> Announcement:
-    return await announcer.announce(name or hub.name, hub.host, hub.port, {"version": "5.1.2"}, probe=False)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - any condition, not one that announces itself
-            await asyncio.sleep(0.001)
+async def announce(announcer: HubAnnouncer, hub: SimulatedHub) -> Announcement:
+    return await announcer.announce(unused_name(), hub.host, hub.port, {"version": "5.1.2"}, probe=False)
 
 
 def heard(manager: HubManager, *kinds: str) -> list[ManagerEvent]:
@@ -244,7 +239,7 @@ async def test_cancelling_run_cancels_all_and_leaves_the_hubs_free(manager: HubM
     with pytest.raises(asyncio.CancelledError):
         await running
     assert sorted(ended) == sorted(begun)
-    async with manager.acquire(timeout=1):
+    async with manager.acquire(timeout=LONG):
         pass
 
 
@@ -298,70 +293,57 @@ async def test_a_bad_concurrency_is_refused(manager: HubManager, concurrency: An
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_of_three_hundred_hubs_a_hundred_that_sleep_do_not_keep_the_others_waiting(
     simulation: Simulation,
 ) -> None:
-    order: list[str] = []
-
-    async def func(hub: VegeHub) -> str:
-        try:
-            return await mac_of(hub)
-        finally:
-            order.append(hub.unique_id)
-
     async with HubManager() as manager:
         for n in range(300):
             hub = await simulation.add_hub(host=f"127.0.{2 + n // 200}.{n % 200 + 1}")
-            sleeps = n % 3 == 0
-            if sleeps:
+            if n % 3 == 0:
                 hub.faults.full_backlog()
-            manager.add(hub.address, id=f"sleeper-{n}" if sleeps else f"awake-{n}")
-        results = await manager.run(func)
-    assert [name.partition("-")[0] for name in order] == ["awake"] * 200 + ["sleeper"] * 100
-    for name, result in results.items():
-        assert isinstance(result, VegeHubTimeoutError) == name.startswith("sleeper")
+            manager.add(hub.address, id=f"sleeper-{n}" if n % 3 == 0 else f"awake-{n}", timeout=LONG)
+        await awake_ones_answer(manager, 200)
+
+
+async def awake_ones_answer(manager: HubManager, number: int, concurrency: int = CONCURRENCY) -> None:
+    """Run until this number of hubs, all of them awake, have answered, while the others are still waited for."""
+    answered: list[str] = []
+
+    async def func(hub: VegeHub) -> None:
+        await mac_of(hub)
+        answered.append(hub.unique_id)
+
+    running = asyncio.create_task(manager.run(func, concurrency=concurrency))
+    await until(lambda: len(answered) == number)
+    assert {name.partition("-")[0] for name in answered} == {"awake"}
+    assert not running.done()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 async def test_hubs_that_sleep_give_their_places_to_the_others(simulation: Simulation) -> None:
-    order: list[str] = []
-
-    async def func(hub: VegeHub) -> str:
-        try:
-            return await mac_of(hub)
-        finally:
-            order.append(hub.unique_id)
-
     async with HubManager() as manager:
         for n in range(9):
             hub = await simulation.add_hub()
             if n < 6:
                 hub.faults.full_backlog()
-            manager.add(hub.address, id=f"sleeper-{n}" if n < 6 else f"awake-{n}", timeout=4)
-        await manager.run(func, concurrency=2)
-    assert [name.partition("-")[0] for name in order] == ["awake"] * 3 + ["sleeper"] * 6
+            manager.add(hub.address, id=f"sleeper-{n}" if n < 6 else f"awake-{n}", timeout=LONG)
+        await awake_ones_answer(manager, 3, concurrency=2)
 
 
 async def test_hubs_that_fell_asleep_since_they_were_heard_give_their_places_to_the_others(
     simulation: Simulation,
 ) -> None:
-    order: list[str] = []
-
-    async def func(hub: VegeHub) -> str:
-        try:
-            return await mac_of(hub)
-        finally:
-            order.append(hub.unique_id)
-
     async with HubManager() as manager:
         hubs = [await simulation.add_hub() for _ in range(5)]
         for n, hub in enumerate(hubs):
-            manager.add(hub.address, id=f"sleeper-{n}" if n < 2 else f"awake-{n}", timeout=8)
-        await manager.run(func)
-        order.clear()
+            manager.add(hub.address, id=f"sleeper-{n}" if n < 2 else f"awake-{n}", timeout=LONG)
+        await manager.run(mac_of)
         for hub in hubs[:2]:
             hub.sleep()
-        await manager.run(func, concurrency=2)
-    assert [name.partition("-")[0] for name in order] == ["awake"] * 3 + ["sleeper"] * 2
+        await awake_ones_answer(manager, 3, concurrency=2)
 
 
 async def test_a_suspended_hub_is_left_alone(manager: HubManager, simulation: Simulation) -> None:
@@ -412,7 +394,7 @@ async def test_a_hub_that_does_not_become_free_in_time_raises_and_stays_usable(m
                 async with manager.acquire(key, timeout=0.05):
                     pass
             assert caught.value.outcome is Outcome.NOT_SENT
-    async with manager.acquire("shed", timeout=1):
+    async with manager.acquire("shed", timeout=LONG):
         pass
 
 
@@ -488,6 +470,55 @@ async def test_updates_of_strangers_are_left_out(manager: HubManager) -> None:
     assert manager.history("shed") == ()
 
 
+OLD = {"api_key": "old-firmware", "sensors": [{"slot": 1, "samples": [{"v": 1.5, "t": "2025-06-01T12:00:00Z"}]}]}
+
+
+async def test_a_hub_that_sends_no_mac_is_known_by_its_key_as_its_id(
+    manager: HubManager, simulation: Simulation
+) -> None:
+    old, other = [await simulation.add_hub() for _ in range(2)]
+    update = parse_update(OLD)
+    manager.add(old.address, id=update.hub_key, mac=old.mac)
+    manager.add(other.address, id="other", mac=other.mac)
+    events = heard(manager, "update")
+    manager.take(update)
+    assert [event.record.id for event in events] == [update.hub_key]
+    assert [sample.value for sample in manager.history(update.hub_key)] == [1.5]
+    assert manager.presence(update.hub_key).state is PresenceState.AWAKE
+    off = manager.queue(update.hub_key).turn_off(0)
+    waiting = manager.queue("other").turn_off(0)
+    manager.notify_awake(update)
+    await off
+    assert (len(old.actuators[0].commands), waiting.done) == (1, False)
+    waiting.cancel()
+    manager.suspend(update.hub_key)
+    manager.take(update)
+    assert len(events) == 1
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        pytest.param({**OLD, "api_key": "another"}, id="another key"),
+        pytest.param({**OLD, "api_key": ""}, id="no key"),
+        pytest.param({"channel_id": "80", "sensors": OLD["sensors"]}, id="a channel that reads like an address"),
+        pytest.param({"channel_id": "lawn", "sensors": OLD["sensors"]}, id="a channel with the id of a hub"),
+    ],
+)
+async def test_an_update_without_a_mac_never_goes_to_another_hub(manager: HubManager, stranger: dict[str, Any]) -> None:
+    manager.add("127.0.1.1", id=parse_update(OLD).hub_key)
+    manager.add("channel:80", id="shed")
+    manager.add("127.0.1.2", id="lawn", mac="7C9EBD112233")
+    manager.take(parse_update({**OLD, "mac": "7C9EBD112233"}))
+    events = heard(manager, "update")
+    manager.take(parse_update(stranger))
+    assert events == []
+    # A key that was seen beside a MAC may be that of several hubs.
+    assert [sample.value for sample in manager.history("lawn")] == [1.5]
+    manager.take(parse_update(OLD))
+    assert [event.record.id for event in events] == [parse_update(OLD).hub_key]
+
+
 async def test_a_hub_whose_mac_was_learned_from_a_call_is_known_by_its_updates(
     manager: HubManager, simulation: Simulation
 ) -> None:
@@ -535,11 +566,11 @@ async def test_a_receiver_feeds_the_manager_and_its_replies_start_what_is_queued
 
 async def test_presence_follows_calls_that_reach_a_hub_or_do_not(manager: HubManager, simulation: Simulation) -> None:
     hub = await simulation.add_hub()
-    manager.add(hub.address, id="shed", timeout=0.5)
+    hub.faults.connection_close()  # one that is kept and falls silent may mean anything
+    manager.add(hub.address, id="shed", timeout=LONG)
     events = heard(manager, "presence")
     await manager.run(mac_of)
-    await hub.power_off(refuse=True)
-    await manager.run(mac_of)  # on a connection that is dead, which may mean anything
+    hub.faults.refuse()
     await manager.run(mac_of)
     assert [event.detail.state for event in events] == [PresenceState.AWAKE, PresenceState.ASLEEP]  # type: ignore[union-attr]
     manager.suspend("shed")
@@ -608,14 +639,13 @@ async def test_discovered_hubs_are_added_under_their_mac_and_asked_for_it_once(
     manager: HubManager, simulation: Simulation, announcer: HubAnnouncer
 ) -> None:
     hubs = [await simulation.add_hub() for _ in range(3)]
-    await asyncio.gather(*(announce(announcer, hub) for hub in hubs))
+    announcements = await asyncio.gather(*(announce(announcer, hub) for hub in hubs))
     events = heard(manager, "added")
     records = await manager.discover(LONG, expect=3)
     assert {record.id for record in records} == {hub.mac for hub in hubs} == {event.record.id for event in events}
     first = manager.get(hubs[0].mac)
     assert first is not None
-    assert (first.name, first.firmware, first.address) == (hubs[0].name, "5.1.2", hubs[0].address)
-    await asyncio.sleep(1.1)  # a responder does not repeat itself within a second
+    assert (first.name, first.firmware, first.address) == (announcements[0].name, "5.1.2", hubs[0].address)
     await manager.discover(LONG, expect=3)
     assert [len(hub.requests) for hub in hubs] == [1, 1, 1]
     assert len(manager.list()) == 3
@@ -819,30 +849,31 @@ async def test_a_hub_that_cannot_be_taken_in_does_not_disturb_the_rest(
 
 
 async def test_a_watch_adds_hubs_and_an_announcement_sends_what_is_queued(
-    manager: HubManager, simulation: Simulation, announcer: HubAnnouncer
+    manager: HubManager, simulation: Simulation, air: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(discovery, "_ANNOUNCEMENT_PAUSE", 0)
     watching = asyncio.create_task(manager.watch())
-    hub = await simulation.add_hub()
-    sleeper = await announce(announcer, hub)
-    await until(lambda: manager.get(hub.mac) is not None)
-    await asyncio.sleep(discovery._ANNOUNCEMENT_PAUSE)
-    sleeper.sleep()
+    hub, other = [await simulation.add_hub() for _ in range(2)]
+    name, name_of_other = unused_name(), unused_name()
+    await until(lambda: air.announce(name, hub.host, hub.port) or manager.get(hub.mac) is not None)
     off = manager.queue(hub.mac).turn_off(0)
-    await sleeper.wake(probe=False)
+    air.announce(name, hub.host, hub.port)
     await off
     assert [command.state for command in hub.actuators[0].commands] == [0]
-    await sleeper.goodbye()
+    air.goodbye(name)
+    air.announce(name_of_other, other.host, other.port)
+    await until(lambda: manager.get(other.mac) is not None)
+    assert manager.get(hub.mac) is not None
     watching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await watching
-    assert manager.get(hub.mac) is not None
 
 
 async def test_the_power_mode_of_an_announcement_tells_whether_a_hub_sleeps(
     manager: HubManager, simulation: Simulation, announcer: HubAnnouncer
 ) -> None:
     hub = await simulation.add_hub()
-    await announcer.announce(hub.name, hub.host, hub.port, {"power_mode": "1"}, probe=False)
+    await announcer.announce(unused_name(), hub.host, hub.port, {"power_mode": "1"}, probe=False)
     await manager.discover(LONG, expect=1)
     assert not manager.presence(hub.mac).sleeps
 

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
-import itertools
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from zeroconf import DNSQuestionType, ServiceStateChange, Zeroconf
-from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+from on_air import LOOPBACK, Observer, nothing_is_left, observing, open_here, own_service_type, sockets, unused_name
+from raw_hub import turn_the_loop, until
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from vegehub.simulator import PowerState, SimulatedHub, Simulation, mdns
+from vegehub.simulator import PowerState, SimulatedHub, Simulation, mdns, probing
 from vegehub.simulator.mdns import HubAnnouncer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-_numbers = itertools.count()
 # What no test is about need not take the second that asking for the name takes.
 QUICK: dict[str, Any] = {"mdns": True, "mdns_probes": False}
 BATTERY = "gen2-5.1-battery"
@@ -32,71 +28,13 @@ BATTERY = "gen2-5.1-battery"
 
 @pytest.fixture(autouse=True)
 def service_type(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A service type of this test alone: nothing that runs beside it, and no real hub, is heard."""
-    service_type = f"_vs{os.getpid() % 10**6}x{next(_numbers)}._tcp.local."
-    monkeypatch.setattr(mdns, "SERVICE_TYPE", service_type)
-    return service_type
-
-
-class Observer:
-    """Another machine: what it heard, and what it is answered."""
-
-    def __init__(self, zeroconf: AsyncZeroconf, service_type: str) -> None:
-        self.aio = zeroconf
-        self.type = service_type
-        self.heard: list[tuple[str, str]] = []
-        self.changed = asyncio.Event()
-        self.browser = AsyncServiceBrowser(
-            zeroconf.zeroconf, service_type, handlers=[self.hear], question_type=DNSQuestionType.QM
-        )
-
-    def hear(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
-        self.heard.append((state_change.name, name.removesuffix(f".{self.type}")))
-        self.changed.set()
-
-    async def until(self, *events: tuple[str, str]) -> None:
-        async with asyncio.timeout(30):
-            while not set(events) <= set(self.heard):
-                self.changed.clear()
-                await self.changed.wait()
-
-    def forget(self, name: str) -> None:
-        cache = self.aio.zeroconf.cache
-        for known in (f"{name}.{self.type}", f"{name}.local."):
-            cache.async_remove_records(cache.async_entries_with_name(known))
-
-    async def ask(self, name: str) -> AsyncServiceInfo:
-        """Ask with an empty memory, so that only an answer given now counts."""
-        self.forget(name)
-        info = AsyncServiceInfo(self.type, f"{name}.{self.type}")
-        assert await info.async_request(self.aio.zeroconf, 30_000, question_type=DNSQuestionType.QM)
-        return info
-
-    async def is_answered(self, name: str) -> bool:
-        """Ask for longer than a responder may keep an answer back."""
-        self.forget(name)
-        info = AsyncServiceInfo(self.type, f"{name}.{self.type}")
-        return await info.async_request(self.aio.zeroconf, 1500, question_type=DNSQuestionType.QM)
-
-    async def remembered(self, name: str, port: int) -> AsyncServiceInfo:
-        """Wait, without asking, until an announcement has told of this port."""
-        info = AsyncServiceInfo(self.type, f"{name}.{self.type}")
-        async with asyncio.timeout(30):
-            while not (info.load_from_cache(self.aio.zeroconf) and info.port == port):
-                await asyncio.sleep(0.02)
-                info = AsyncServiceInfo(self.type, f"{name}.{self.type}")
-        return info
+    return own_service_type(monkeypatch, mdns)
 
 
 @pytest.fixture
 async def observer(service_type: str) -> AsyncIterator[Observer]:
-    zeroconf = AsyncZeroconf(interfaces=["127.0.0.1"])
-    await zeroconf.zeroconf.async_wait_for_start()
-    observer = Observer(zeroconf, service_type)
-    yield observer
-    await observer.browser.async_cancel()
-    await zeroconf.async_close()
-    await asyncio.sleep(0)
+    async with observing(service_type) as observer:
+        yield observer
 
 
 def simulated(*arguments: Any, name: str = "", **options: Any) -> SimulatedHub:
@@ -106,17 +44,10 @@ def simulated(*arguments: Any, name: str = "", **options: Any) -> SimulatedHub:
     return hub
 
 
-def unused_name() -> str:
-    return f"Vege_{os.getpid()}_{next(_numbers)}"
-
-
-def sockets() -> int:
-    gc.collect()  # a connection to the hub is closed with the last of its objects
-    links = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # the one that lists the folder is gone by now
-            links.append(str(descriptor.readlink()))
-    return sum(link.startswith("socket:") for link in links)
+async def is_answered(observer: Observer, name: str) -> bool:
+    async with simulated(**QUICK) as beside:  # hubs of one loop share a responder
+        await beside.announced()
+        return await observer.is_answered(name, beside=beside.name)
 
 
 async def answers(host: str, port: int) -> str:
@@ -137,7 +68,7 @@ async def test_an_announced_hub_has_the_name_place_and_txt_of_a_real_one(observe
         assert hub.mdns_name is None
         await hub.announced()
         assert hub.mdns_name == hub.name
-        info = await observer.remembered(hub.name, hub.port)
+        info = await observer.remembered(hub.name, lambda info: info.port == hub.port)
         assert (info.server, info.parsed_addresses()) == (f"{hub.name}.local.", ["127.0.21.1"])
         assert json.dumps(properties(info)) == json.dumps(
             {
@@ -170,7 +101,7 @@ async def test_firmware_that_is_too_old_for_mdns_stays_silent(observer: Observer
     async with simulated("gen1-3.9", **QUICK) as hub:
         await hub.announced()
         assert hub.mdns_name is None
-        assert not await observer.is_answered(hub.name)
+        assert not await is_answered(observer, hub.name)
 
 
 async def test_actuators_are_named_only_by_a_profile_that_does_so(observer: Observer) -> None:
@@ -230,12 +161,12 @@ async def test_a_name_that_another_machine_has_gets_a_number(observer: Observer)
 
 
 async def test_of_two_machines_that_ask_for_a_name_at_once_the_slower_one_gives_way(
-    observer: Observer, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    starts = iter([700.0, 0.0, 0.0])
-    monkeypatch.setattr("vegehub.simulator.probing.random.uniform", lambda *_: next(starts))
+    starts = [60_000.0, 0.0, 0.0]
+    monkeypatch.setattr("vegehub.simulator.probing.random.uniform", lambda *_: starts.pop(0))
     async with HubAnnouncer() as other, simulated(mdns=True) as hub:
-        await asyncio.sleep(0.05)
+        await until(lambda: len(starts) == 2)
         announcement = await other.announce(hub.name, "127.0.21.9", 81)
         await hub.announced()
         assert (announcement.name, hub.mdns_name) == (hub.name, f"{hub.name}-2")
@@ -245,7 +176,7 @@ async def test_of_two_machines_that_ask_for_a_name_at_once_the_slower_one_gives_
 async def test_a_name_is_taken_by_whoever_is_somewhere_else_under_it(where: str, service_type: str) -> None:
     async with simulated(host="127.0.21.1", mdns=True) as hub:
         await hub.power_off()
-        other = AsyncZeroconf(interfaces=["127.0.0.1"])
+        other = AsyncZeroconf(interfaces=LOOPBACK)
         info = AsyncServiceInfo(
             service_type,
             f"{hub.name}.{service_type}",
@@ -288,13 +219,17 @@ async def test_a_name_is_asked_for_where_nobody_has_said_it_lately() -> None:
             assert hub.mdns_name == f"{announcement.name}-2"
 
 
-async def test_a_name_that_is_only_remembered_is_free() -> None:
-    async with simulated(**QUICK):  # has a memory
+async def test_a_name_that_is_only_remembered_is_free(observer: Observer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with simulated(**QUICK) as witness:
+        await witness.announced()
         other = HubAnnouncer()
         announcement = await other.announce(unused_name(), "127.0.21.9", 81, probe=False)
         await announcement.settled()
         await other.close(goodbye=False)
-        await asyncio.sleep(2.1)
+        assert witness._beacon._announcement is not None
+        await observer.caught_up(witness._beacon._announcement._announcer.zeroconf)
+        assert probing._JUST_NOW_MS == 2000
+        monkeypatch.setattr(probing, "_JUST_NOW_MS", -1)  # as when that was longer ago
         async with simulated(name=announcement.name, mdns=True) as hub:
             await hub.announced()
             assert hub.mdns_name == hub.name
@@ -322,28 +257,32 @@ async def test_a_hub_that_is_renamed_is_announced_under_its_new_name_alone(obser
 
 async def test_a_hub_that_is_renamed_while_it_asks_for_its_name_takes_the_new_one(observer: Observer) -> None:
     async with simulated(mdns=True) as hub:
-        await asyncio.sleep(0.1)
+        await turn_the_loop()
+        assert hub.mdns_name is None
         before = hub.name
         hub.config["hub"]["name"] = after = unused_name()
         hub.config_changed()
         await hub.announced()
         assert hub.mdns_name == after
         assert await observer.ask(after)
-        assert not await observer.is_answered(before)
+        assert not await is_answered(observer, before)
 
 
 # --- power
 
 
-async def test_a_sleeping_hub_is_silent_and_announces_itself_when_it_wakes(observer: Observer) -> None:
-    async with simulated(BATTERY, mdns=True) as hub:
+async def test_a_sleeping_hub_is_silent_and_announces_itself_when_it_wakes(
+    observer: Observer, service_type: str
+) -> None:
+    async with simulated(BATTERY, **QUICK) as hub:
         await observer.until(("Added", hub.name))
+        assert await is_answered(observer, hub.name)
         hub.sleep()
-        assert not await observer.is_answered(hub.name)
-        observer.forget(hub.name)
-        hub.wake()
-        await hub.announced()
-        await observer.remembered(hub.name, hub.port)
+        assert not await is_answered(observer, hub.name)
+        async with observing(service_type, silently=True) as listener:
+            hub.wake()
+            await hub.announced()
+            await listener.remembered(hub.name)
         assert ("Removed", hub.name) not in observer.heard
 
 
@@ -354,31 +293,37 @@ async def test_a_hub_that_wakes_to_report_is_heard_before_a_stepped_clock_sends_
         hub.point_at("http://127.0.0.1:9/hook")
         await hub.advance(500)
         assert hub.state is PowerState.ASLEEP
+        await observer.caught_up()
         observer.forget(hub.name)
         states: list[PowerState] = []
         hub.on_power(states.append)
         await hub.advance(500)
         assert states == [PowerState.AWAKE, PowerState.ASLEEP]
-        await observer.remembered(hub.name, hub.port)
+        await observer.remembered(hub.name, lambda info: info.port == hub.port)
 
 
-async def test_the_button_makes_a_hub_that_is_awake_announce_itself_again(observer: Observer) -> None:
+async def test_the_button_makes_a_hub_that_is_awake_announce_itself_again(service_type: str) -> None:
     async with simulated(**QUICK) as hub:
-        await observer.remembered(hub.name, hub.port)
-        await asyncio.sleep(1.1)  # who hears the same within a second passes over it
-        observer.forget(hub.name)
-        hub.wake()
-        await observer.remembered(hub.name, hub.port)
+        await hub.announced()
+        announcement = hub._beacon._announcement
+        assert announcement is not None
+        await announcement.settled()
+        async with observing(service_type, silently=True) as listener:
+            assert listener.knows(hub.name) is None
+            hub.wake()
+            await listener.remembered(hub.name)
 
 
-async def test_a_hub_that_is_switched_off_says_goodbye_and_comes_back_with_its_power(observer: Observer) -> None:
-    async with simulated(mdns=True) as hub:
+async def test_a_hub_that_is_switched_off_says_goodbye_and_comes_back_with_its_power(
+    observer: Observer, service_type: str
+) -> None:
+    async with simulated(**QUICK) as hub:
         await observer.until(("Added", hub.name))
         await hub.power_off()
         await observer.until(("Removed", hub.name))
-        observer.heard.clear()
-        await hub.power_on()
-        await observer.until(("Added", hub.name))
+        async with observing(service_type, silently=True) as listener:
+            await hub.power_on()
+            await listener.remembered(hub.name)
         assert hub.mdns_name == hub.name
 
 
@@ -386,7 +331,7 @@ async def test_a_hub_whose_power_is_cut_says_nothing(observer: Observer) -> None
     async with simulated(**QUICK) as hub:
         await observer.until(("Added", hub.name))
         await hub.power_off(goodbye=False)
-        assert not await observer.is_answered(hub.name)
+        assert not await is_answered(observer, hub.name)
         assert ("Removed", hub.name) not in observer.heard
 
 
@@ -395,7 +340,7 @@ async def test_a_sleeper_that_is_switched_off_says_nothing(observer: Observer) -
         await observer.until(("Added", hub.name))
         hub.sleep()
         await hub.power_off()
-        assert not await observer.is_answered(hub.name)
+        assert not await is_answered(observer, hub.name)
         assert ("Removed", hub.name) not in observer.heard
 
 
@@ -410,17 +355,17 @@ async def test_a_reboot_asks_for_the_name_anew() -> None:
             assert hub.mdns_name == f"{name}-2"
 
 
-async def test_a_hub_that_stops_says_goodbye_and_may_start_again(observer: Observer) -> None:
+async def test_a_hub_that_stops_says_goodbye_and_may_start_again(observer: Observer, service_type: str) -> None:
     hub = simulated(**QUICK)
     await hub.start()
     await observer.until(("Added", hub.name))
     await hub.stop()
     await observer.until(("Removed", hub.name))
     assert hub.mdns_name == hub.name
-    observer.heard.clear()
-    await hub.start()
-    await observer.until(("Added", hub.name))
-    await hub.stop()
+    async with observing(service_type, silently=True) as listener:
+        await hub.start()
+        await listener.remembered(hub.name)
+        await hub.stop()
 
 
 # --- another address
@@ -432,8 +377,7 @@ async def test_a_hub_that_moves_is_announced_and_reached_at_its_new_address(obse
         await hub.move_to("127.0.22.2")
         assert (hub.host, hub.config["hub"]["current_ip_addr"]) == ("127.0.22.2", "127.0.22.2")
         assert await answers("127.0.22.2", hub.port) == hub.mac
-        info = await observer.remembered(hub.name, hub.port)
-        assert info.parsed_addresses()[0] == "127.0.22.2"
+        await observer.remembered(hub.name, lambda info: info.parsed_addresses()[0] == "127.0.22.2")
         assert hub.mdns_name == hub.name
 
 
@@ -465,12 +409,12 @@ async def test_a_sleeper_that_gets_another_address_wakes_there(observer: Observe
         await observer.until(("Added", hub.name))
         hub.sleep()
         await hub.move_to("127.0.22.2")
-        assert not await observer.is_answered(hub.name)
+        assert not await is_answered(observer, hub.name)
         hub.wake()
         await hub.announced()
         assert await answers("127.0.22.2", hub.port) == hub.mac
-        info = await observer.remembered(hub.name, hub.port)
-        assert info.parsed_addresses() == ["127.0.22.2"]
+        # One that was heard less than a second before is not forgotten.
+        await observer.remembered(hub.name, lambda info: info.parsed_addresses()[0] == "127.0.22.2")
 
 
 @pytest.mark.parametrize("refuse", [True, False])
@@ -543,13 +487,13 @@ async def test_twenty_hubs_ask_for_their_names_at_once_over_two_sockets(observer
 
 
 async def test_hubs_on_their_own_share_a_responder_until_the_last_one_stops(observer: Observer) -> None:
-    before, tasks = sockets(), len(asyncio.all_tasks())
+    before = open_here()
     async with simulated(seed=1, **QUICK) as first:
         async with simulated(seed=2, **QUICK):
-            assert sockets() - before == 2 + 2
+            assert len(open_here()[0] - before[0]) == 2 + 2
         await first.announced()
         assert await observer.ask(first.name)
-    assert (sockets(), len(asyncio.all_tasks())) == (before, tasks)
+    await nothing_is_left(before)
 
 
 async def test_one_hub_of_a_simulation_can_stay_silent(observer: Observer) -> None:
@@ -562,28 +506,30 @@ async def test_one_hub_of_a_simulation_can_stay_silent(observer: Observer) -> No
 
 
 async def test_stopping_in_the_middle_of_the_announcement_leaves_nothing() -> None:
-    before, tasks = sockets(), len(asyncio.all_tasks())
+    before = open_here()
     hub = simulated(mdns=True)
     await hub.start()
     await hub.stop()
     await hub.announced()
     assert hub.mdns_name is None
-    assert (sockets(), len(asyncio.all_tasks())) == (before, tasks)
+    await nothing_is_left(before)
 
 
 async def test_a_first_announcement_leaves_no_thread() -> None:
     code = (
         "import asyncio, threading\n"
         "from vegehub.simulator import SimulatedHub, mdns\n"
-        "mdns.SERVICE_TYPE = '_vsthread._tcp.local.'\n"
+        f"mdns.SERVICE_TYPE = {mdns.SERVICE_TYPE!r}\n"
         "async def main():\n"
-        "    async with SimulatedHub(mdns=True) as hub:\n"
+        "    async with SimulatedHub(mdns=True, mdns_probes=False) as hub:\n"
         "        await hub.announced()\n"
-        "    print(len(threading.enumerate()))\n"
+        "    while threading.active_count() > 1:\n"
+        "        await asyncio.sleep(0.001)\n"
         "asyncio.run(main())\n"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=subprocess.PIPE)
-    assert (await process.communicate())[0].strip() == b"1"
+    assert await process.communicate() == (b"", None)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(

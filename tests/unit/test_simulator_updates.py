@@ -675,6 +675,7 @@ async def test_a_sleeping_battery_hub_reports_on_schedule(receiver: Receiver) ->
         assert all_once(hub, receiver)
 
 
+@pytest.mark.slow
 async def test_a_day_of_many_hubs_with_an_outage_loses_and_doubles_nothing(receiver: Receiver) -> None:
     async with Simulation(seed=3) as sim:
         profiles = ("gen1-3.9", BATTERY, "gen2-5.1-logger", MAINS, "sprinkler-ac")
@@ -691,6 +692,7 @@ async def test_a_day_of_many_hubs_with_an_outage_loses_and_doubles_nothing(recei
         assert all(hub.samples_taken and hub.backlog == [] for hub in hubs)
 
 
+@pytest.mark.slow
 async def test_three_hundred_hubs_fit_and_each_is_itself(receiver: Receiver) -> None:
     async with Simulation(seed=1) as sim:
         hubs = [await sim.add_hub("gen2-5.1-logger", host=f"127.1.{n // 200}.{n % 200 + 1}") for n in range(300)]

@@ -28,7 +28,7 @@ SERVICE_TYPE = "_vege._tcp.local."
 LOOPBACK = ("127.0.0.1",)
 """The interfaces on which simulated hubs announce themselves unless told otherwise."""
 
-_ZEROCONF = "zeroconf.asyncio"
+_RESPONDER = f"{__package__}.responder"
 _GROUP = "224.0.0.251"
 
 
@@ -89,10 +89,7 @@ class Announcement:
     def sleep(self) -> None:
         """Fall silent at once, without a goodbye: questions go unanswered, caches keep what they have."""
         self._stop_sending()
-        if self._info is not None:
-            self._announcer.zeroconf.registry.async_remove(self._info)
-            self._info = None
-            self._announcer.give_back(self.name)
+        self._leave_the_air()
 
     def wake(self, *, probe: bool = True) -> asyncio.Task[None]:
         """Probe for the name and announce, as mDNS demands of a machine that wakes; the task need not be awaited.
@@ -138,7 +135,7 @@ class Announcement:
     async def goodbye(self) -> None:
         """Take the announcement back, as a hub does that is switched off; nothing if it is not on the air."""
         self._stop_sending()
-        await self._take_back()
+        self._take_back()
 
     async def close(self) -> None:
         """Say goodbye if the hub is on the air, and leave the announcer."""
@@ -157,7 +154,7 @@ class Announcement:
         if self._info is not None and self._claimed == self._wanted:
             await self.update()
             return
-        await self._take_back()
+        self._take_back()
         wanted = ""
         while wanted != self._wanted:  # it may change while others are asked
             if wanted:
@@ -173,15 +170,20 @@ class Announcement:
         # The name has been probed for, in our own way.
         self._keep(await self._announcer.zeroconf.async_register_service(self._info, cooperating_responders=True))
 
-    async def _take_back(self) -> None:
+    def _take_back(self) -> None:
+        info = self._leave_the_air()
+        if info is not None:
+            # One packet, as small devices send: a second one could take back what is announced by then.
+            zeroconf = self._announcer.zeroconf
+            zeroconf.async_send(zeroconf.generate_service_broadcast(info, 0))
+
+    def _leave_the_air(self) -> AsyncServiceInfo | None:
+        """Answer no more questions; return what was announced."""
         info, self._info = self._info, None
-        if info is None:
-            return
-        self._announcer.give_back(self.name)
-        farewell = asyncio.ensure_future(await self._announcer.zeroconf.async_unregister_service(info))
-        # A hub that is switched on again waits for it: a late goodbye would take the new announcement back.
-        self._keep(farewell)
-        await asyncio.wait([farewell])
+        if info is not None:
+            self._announcer.zeroconf.registry.async_remove(info)
+            self._announcer.give_back(self.name)
+        return info
 
     def _keep(self, sending: Awaitable[Any]) -> None:
         task = asyncio.ensure_future(sending)
@@ -233,9 +235,9 @@ class HubAnnouncer:
                 for address in self._interfaces:
                     _check(address)
                 await _load()
-                from zeroconf.asyncio import AsyncZeroconf  # noqa: PLC0415 - only a hub that is announced needs it
+                from .responder import open_responder  # noqa: PLC0415 - only a hub that is announced needs zeroconf
 
-                self._responder = AsyncZeroconf(interfaces=self._interfaces)
+                self._responder = open_responder(self._interfaces)
 
     def add(
         self, name: str, address: str, port: int = 80, txt: Mapping[str, str | bytes | None] | None = None
@@ -325,11 +327,11 @@ def _record(name: str, address: str, port: int, txt: Mapping[str, str | bytes | 
 
 
 async def _load() -> None:
-    """Import zeroconf off the loop, in a thread that ends with it."""
-    if _ZEROCONF not in sys.modules:
+    """Import zeroconf, with what is built on it, off the loop, in a thread that ends with it."""
+    if _RESPONDER not in sys.modules:
         executor = ThreadPoolExecutor(1)
         try:
-            await asyncio.get_running_loop().run_in_executor(executor, importlib.import_module, _ZEROCONF)
+            await asyncio.get_running_loop().run_in_executor(executor, importlib.import_module, _RESPONDER)
         finally:
             executor.shutdown(wait=False)
 
