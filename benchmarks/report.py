@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .results import summary
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .results import Result
 
@@ -28,16 +30,27 @@ def machine() -> dict[str, str]:
     return {"processor": processor, "cores": str(os.cpu_count()), "system": f"{platform.system()} {platform.release()}"}
 
 
-def as_json(results: Sequence[Result], versions: dict[str, dict[str, str]], *, quick: bool, seconds: float) -> str:
-    """Return the whole run."""
-    document: dict[str, Any] = {
+def as_document(
+    results: Sequence[Result],
+    versions: Mapping[str, Mapping[str, str]],
+    *,
+    quick: bool,
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return the whole run as JSON can carry it; ``seconds`` is what each row took."""
+    return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "quick": quick,
-        "seconds": round(seconds),
+        "seconds": {row: round(of_row, 1) for row, of_row in seconds.items()},
         "machine": machine(),
         "versions": {who: {k: v for k, v in of.items() if k != "vegehub_file"} for who, of in versions.items()},
+        "summary": summary(results)[0],
         "results": [result.as_json() for result in results],
     }
+
+
+def as_json(document: Mapping[str, Any]) -> str:
+    """Write a run."""
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -50,15 +63,7 @@ def heading() -> str:
 
 def lines(result: Result) -> str:
     """Return a result as one line, and the medians of the contestants below it."""
-    measured = ""
-    if (interval := result.interval) is not None:
-        unit = "" if result.unit == "x" or not result.unit else f" {result.unit}"
-        measured = number(interval.estimate) + unit
-        if interval.low != interval.high:
-            measured += f" [{number(interval.low)} {number(interval.high)}]"
-    goal = result.goal
-    target = "" if goal is None else f"{'>' if goal.better == 'more' else '<'}= {goal.value:g} / {goal.fails_at:g}"
-    cells = (result.what, measured, target)
+    cells = (result.what, measured(result), target(result))
     text = (
         "  ".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True)) + f"  {result.verdict.value}"
     )
@@ -66,9 +71,31 @@ def lines(result: Result) -> str:
     if result.note:
         text += f"\n    {result.note}"
     if result.medians:
-        unit = f" {result.medians_unit}" if result.medians_unit else ""
-        text += "\n    " + ", ".join(f"{name} {number(value)}{unit}" for name, value in result.medians.items())
+        text += f"\n    {medians(result)}"
     return text
+
+
+def measured(result: Result) -> str:
+    """Return the estimate and the ends of its interval, "" if there is none."""
+    interval = result.interval
+    if interval is None:
+        return ""
+    text = number(interval.estimate) + ("" if result.unit == "x" or not result.unit else f" {result.unit}")
+    if interval.low != interval.high:
+        text += f" [{number(interval.low)} {number(interval.high)}]"
+    return text
+
+
+def target(result: Result) -> str:
+    """Return the goal and the line at which the row fails, "" if there is none."""
+    goal = result.goal
+    return "" if goal is None else f"{'>' if goal.better == 'more' else '<'}= {goal.value:g} / {goal.fails_at:g}"
+
+
+def medians(result: Result) -> str:
+    """Return the contestants with their medians."""
+    unit = f" {result.medians_unit}" if result.medians_unit else ""
+    return ", ".join(f"{name} {number(value)}{unit}" for name, value in result.medians.items())
 
 
 def number(value: float) -> str:

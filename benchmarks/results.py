@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from .intervals import Interval
 
-    from .intervals import Interval
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 class Verdict(Enum):
@@ -78,6 +78,16 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON can carry it."""
         return {**asdict(self), "verdict": self.verdict.value or "shown"}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Result:
+        """Read what ``as_json`` gave; the verdict follows from the rest."""
+        fields = {name: value for name, value in document.items() if name != "verdict"}
+        if (interval := fields["interval"]) is not None:
+            fields["interval"] = Interval(**interval)
+        if (goal := fields["goal"]) is not None:
+            fields["goal"] = Goal(**goal)
+        return cls(**fields)
 
 
 def summary(results: Sequence[Result]) -> tuple[str, int]:

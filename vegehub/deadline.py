@@ -74,5 +74,11 @@ class Deadline:
         if self._loop.time() < self._ends_at:
             self._set()
         else:
+            # Where the loop was too busy, a timer inside the block may be due too, and have come first: what it says,
+            # such as that no connection was made, is more than that it took too long.
+            self._loop.call_soon(self._expire, self._task, self._ends_at)
+
+    def _expire(self, task: asyncio.Task[object], ends_at: float) -> None:
+        if self._task is task and self._ends_at == ends_at:
             self._has_expired = True
-            self._task.cancel()
+            task.cancel()

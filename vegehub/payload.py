@@ -37,10 +37,9 @@ def _finite_float(text: str) -> float:
     return value
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float).decode
-_decode_long = json.JSONDecoder(
-    parse_constant=_refuse_constant, parse_int=_bounded_int, parse_float=_finite_float
-).decode
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
+_long_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_bounded_int, parse_float=_finite_float)
+_WHITE_SPACE = " \t\n\r"
 _DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _MANY_ZEROS = b"0" * MAX_DIGITS
 
@@ -56,13 +55,17 @@ def decode_json(data: bytes | bytearray | str) -> Any:
         text = data if isinstance(data, str) else data.removeprefix(BOM_UTF8).decode()
         # A hook for each integer is dear: it is set only where one may be too long.
         is_long = isinstance(data, str) or _MANY_ZEROS in data.translate(_DIGITS_TO_ZEROS)
-        value = (_decode_long if is_long else _decode)(text)
+        # What ``decode`` of the decoder does, without its two regular expressions for the white space.
+        document = text.strip(_WHITE_SPACE)
+        value, end = (_long_decoder if is_long else _decoder).raw_decode(document)
     except UnicodeDecodeError as err:
         raise ValueError(f"not UTF-8 at byte {err.start}") from None
     except json.JSONDecodeError as err:
         raise ValueError(f"not JSON: {err.msg} at character {err.pos}") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    if end != len(document):
+        raise ValueError(f"not JSON: Extra data at character {end}")
     # Counting is far cheaper than walking, and only a document with many brackets can be deep.
     if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
         raise ValueError("nested too deeply")
@@ -136,6 +139,8 @@ def as_count(value: object, path: str = "") -> int:
 
     What is counted or numbered in a hub has at most two digits; a wrong count must not fill the memory of a reader.
     """
+    if type(value) is int and 0 <= value <= MAX_COUNT:
+        return value  # the usual case; what follows would come to the same
     number = as_int(value, path)
     if not 0 <= number <= MAX_COUNT:
         raise VegeHubPayloadError(f"{path or 'payload'}: expected an integer from 0 to {MAX_COUNT}", path=path)

@@ -60,19 +60,15 @@ def read_sensors(  # noqa: C901 - one loop: a call for each entry would cost as 
     found: dict[int, list[Pair]] = {}
     top = _TOP
     for index, entry in enumerate(sensors):
-        if not isinstance(entry, dict):
-            problems.add("an object", entry, "sensors[%d]", index)
-            continue
-        slot = entry.get("slot")
-        if slot.__class__ is not int or not 0 < slot <= MAX_SLOT:
-            slot = _lenient_slot(slot)
-            if slot is None:
-                problems.add("a slot from 1", entry.get("slot"), "sensors[%d].slot", index)
+        try:
+            slot, samples = entry["slot"], entry["samples"]
+        except Exception:  # noqa: BLE001 - a caller may give objects of any kind
+            slot = samples = None
+        if slot.__class__ is not int or not 0 < slot <= MAX_SLOT or samples.__class__ is not list:
+            lenient_entry = _lenient_entry(entry, problems, index)
+            if lenient_entry is None:
                 continue
-        samples = entry.get("samples")
-        if not isinstance(samples, list):
-            problems.add("a list", samples, "sensors[%d].samples", index)
-            continue
+            slot, samples = lenient_entry
         pairs: list[Pair] = []
         for sample in samples:
             # Nearly all samples are just like this; a list that holds another goes the long way, from its start.
@@ -85,8 +81,7 @@ def read_sensors(  # noqa: C901 - one loop: a call for each entry would cost as 
                 break
             pairs.append((value, text))
         if len(pairs) < len(samples):
-            lenient = [_lenient_sample(sample, problems, index, at) for at, sample in enumerate(samples)]
-            pairs = [pair for pair in lenient if pair is not None]
+            pairs = _lenient_samples(samples, problems, index)
         if slot in found:
             found[slot] += pairs
         elif pairs:
@@ -118,9 +113,29 @@ def read_old_updates(updates: list[Any], problems: Problems) -> dict[int, list[P
     return found
 
 
+def _lenient_entry(entry: object, problems: Problems, index: int) -> tuple[int, list[Any]] | None:
+    if not isinstance(entry, dict):
+        problems.add("an object", entry, "sensors[%d]", index)
+        return None
+    slot = _lenient_slot(entry.get("slot"))
+    if slot is None:
+        problems.add("a slot from 1", entry.get("slot"), "sensors[%d].slot", index)
+        return None
+    samples = entry.get("samples")
+    if not isinstance(samples, list):
+        problems.add("a list", samples, "sensors[%d].samples", index)
+        return None
+    return slot, samples
+
+
 def _lenient_slot(value: object) -> int | None:
     number = finite(value)
     return int(number) if number is not None and number.is_integer() and 0 < number <= MAX_SLOT else None
+
+
+def _lenient_samples(samples: list[Any], problems: Problems, index: int) -> list[Pair]:
+    pairs = [_lenient_sample(sample, problems, index, at) for at, sample in enumerate(samples)]
+    return [pair for pair in pairs if pair is not None]
 
 
 def _lenient_sample(sample: object, problems: Problems, index: int, position: int) -> Pair | None:

@@ -113,8 +113,10 @@ class SegmentCurve(SensorCurve):
         return _clamped(slope * inside + offset, self.limits)
 
     def _volts(self, value: float) -> float:
-        if not self.limits[0] <= value <= self.limits[1]:
-            raise self._out_of_reach(*self.limits)
+        lowest, highest = self._quantity(self.low), self._quantity(self.high)
+        # A limit may be a rounding away from where the line that makes it ends.
+        if not (lowest <= value <= highest or math.isclose(value, lowest) or math.isclose(value, highest)):
+            raise self._out_of_reach(lowest, highest)
         ends = [*(start for start, _, _ in self.segments[1:]), self.high]
         reached = (
             max(start, (value - offset) / slope)

@@ -11,6 +11,8 @@ import asyncio
 import logging
 import random
 import weakref
+from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -42,6 +44,7 @@ REUSE_WINDOW = 15.0
 """Seconds for which aiohttp keeps an idle connection: a call that follows within them was probably sent on it."""
 _CONNECT_SHARE = 0.8
 """Part of the deadline that connecting may take, so that it ends first and is told from an unanswered request."""
+_NO_LIMITS = aiohttp.ClientTimeout(total=None)
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
 
@@ -112,7 +115,7 @@ class Transport:
         self.calls = 0
         self.resends = 0
         self._turn: tuple[asyncio.AbstractEventLoop, _Turn] | None = None
-        self._limits: tuple[weakref.ref[aiohttp.ClientSession], aiohttp.ClientTimeout] | None = None
+        self._limits: tuple[object, aiohttp.ClientTimeout] | None = None
         self.move_to(address)
 
     def move_to(self, address: HubAddress) -> None:
@@ -182,7 +185,8 @@ class Transport:
                 else:
                     break
             if kept:
-                turn.session = weakref.ref(session)
+                with suppress(TypeError):  # of a stand-in without weak references nothing need be known
+                    turn.session = weakref.ref(session)
                 turn.ended_at = loop.time()
         finally:
             self.owner.end_call()
@@ -263,23 +267,26 @@ class Transport:
         return url
 
     def _limits_of(self, session: aiohttp.ClientSession) -> aiohttp.ClientTimeout:
-        """Return the session's own timeout with connecting bounded so that it ends before the deadline."""
-        if self._limits is not None and self._limits[0]() is session:
-            return self._limits[1]
         own = getattr(session, "timeout", None)
-        if not isinstance(own, aiohttp.ClientTimeout):
-            own = aiohttp.ClientTimeout(total=None)
-        bound = _CONNECT_SHARE * min(self.timeout, own.total or self.timeout)
-        limits = aiohttp.ClientTimeout(
-            # A total that cannot come before our deadline is left out: a second timer costs 3 % of a call.
-            total=own.total if own.total and own.total < self.timeout else None,
-            connect=min(own.connect or bound, bound),
-            sock_connect=min(own.sock_connect or bound, bound),
-            sock_read=own.sock_read,
-            ceil_threshold=own.ceil_threshold,
-        )
-        self._limits = (weakref.ref(session), limits)
-        return limits
+        if self._limits is None or self._limits[0] is not own:
+            usual = own if isinstance(own, aiohttp.ClientTimeout) else _NO_LIMITS
+            self._limits = (own, _limits_within(usual, self.timeout))
+        return self._limits[1]
+
+
+@lru_cache(maxsize=16)  # the hubs of a program mostly share one, which keeps making it out of each first call
+def _limits_within(own: aiohttp.ClientTimeout, timeout: float) -> aiohttp.ClientTimeout:
+    """Return a session's own timeout with connecting bounded so that it ends before the deadline."""
+    bound = _CONNECT_SHARE * min(timeout, own.total or timeout)
+    return aiohttp.ClientTimeout(
+        # A total that cannot come before our deadline is left out: a second timer costs 3 % of a call.
+        total=own.total if own.total and own.total < timeout else None,
+        connect=min(own.connect or bound, bound),
+        # The bound above is over the connecting of the socket too; as above, a timer less.
+        sock_connect=own.sock_connect if own.sock_connect and own.sock_connect < bound else None,
+        sock_read=own.sock_read,
+        ceil_threshold=own.ceil_threshold,
+    )
 
 
 class _DeadConnectionError(Exception):

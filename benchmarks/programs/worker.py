@@ -43,26 +43,31 @@ async def calls(client: str, address: str, call: str, count: int) -> dict[str, A
         method: Callable[[], Awaitable[Any]] = getattr(hubs[0], call)
         for _ in range(3):
             await method()
-        gc.collect()
-        clock = time.perf_counter
-        moments = [clock()]
-        cpu = time.process_time()
-        for _ in range(count):
-            await method()
-            moments.append(clock())
-        cpu = time.process_time() - cpu
+        return await _timed(method, count)
+
+
+async def sessions(client: str, address: str, call: str, count: int) -> dict[str, Any]:
+    """Make ``count`` calls one after the other, each with a session of its own, which is opened and closed."""
+
+    async def once() -> None:
+        async with CLIENTS[client](address) as hubs:
+            await getattr(hubs[0], call)()
+
+    await once()
+    return await _timed(once, count)
+
+
+async def _timed(method: Callable[[], Awaitable[Any]], count: int) -> dict[str, Any]:
+    gc.collect()
+    clock = time.perf_counter
+    moments = [clock()]
+    cpu = time.process_time()
+    for _ in range(count):
+        await method()
+        moments.append(clock())
+    cpu = time.process_time() - cpu
     each = [round((end - start) * 1e6, 1) for start, end in pairwise(moments)]
     return {"wall": moments[-1] - moments[0], "cpu": cpu, "each": each}
-
-
-async def sessions(client: str, address: str, count: int) -> dict[str, Any]:
-    """Make ``count`` status calls, each with a session of its own."""
-    gc.collect()
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(count):
-        async with CLIENTS[client](address) as hubs:
-            await hubs[0].status()
-    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
 
 
 async def errors(client: str, address: str, call: str, count: int) -> int:
@@ -211,17 +216,17 @@ def _held() -> int:
 
 async def giving_up(client: str, address: str, call: str, limit: float) -> dict[str, Any]:
     """Return the seconds until a call fails, and how; after ``limit`` seconds it is cut off."""
-    begun = time.perf_counter()
     how = "answered"
-    try:
-        async with asyncio.timeout(limit) as cut, CLIENTS[client](address) as hubs:
-            begun = time.perf_counter()
-            await getattr(hubs[0], call)()
-    except TimeoutError as err:
-        how = "cut off" if cut.expired() else type(err).__name__
-    except Exception as err:  # noqa: BLE001 - contestants raise what they like
-        how = type(err).__name__
-    return {"seconds": time.perf_counter() - begun, "how": how}
+    async with CLIENTS[client](address) as hubs:
+        begun = time.perf_counter()
+        try:
+            async with asyncio.timeout(limit) as cut:
+                await getattr(hubs[0], call)()
+        except TimeoutError as err:
+            how = "cut off" if cut.expired() else type(err).__name__
+        except Exception as err:  # noqa: BLE001 - contestants raise what they like
+            how = type(err).__name__
+        return {"seconds": time.perf_counter() - begun, "how": how}
 
 
 async def discovery(service_type: str, expect: int) -> dict[str, float]:

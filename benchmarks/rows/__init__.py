@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import calls, connections, discovery, fleet, imports, patience, payloads, receiver
+from . import bridge, calls, connections, discovery, fleet, imports, patience, payloads, receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,7 @@ ROWS: dict[str, Callable[[Bench], list[Result]]] = {
     "discovery": discovery.discovery,
     "receiver": receiver.receiver,
     "soak": receiver.soak,
+    "bridge": bridge.bridge,
 }
-LONG = {"soak"}
+LONG = {"soak", "bridge"}
 """Rows that are measured only where they are named, or in a full run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.contest import AIOHTTP, OURS, PUBLISHED
@@ -11,7 +12,7 @@ from benchmarks.processes import Process
 from benchmarks.results import Goal, Result
 
 if TYPE_CHECKING:
-    from benchmarks.contest import Bench
+    from benchmarks.contest import Bench, Contestant
 
 CALLS = 100
 _CALLS = ("status", "set")
@@ -26,25 +27,40 @@ _CASES: dict[str, dict[str, list[float]]] = {
 
 def connections(bench: Bench) -> list[Result]:
     """Count them where the hub counts them: 100 times status, and 100 times set, over one session."""
-    return [result for case in _CASES for result in _case(bench, case)]
+    with ExitStack() as stack:
+        # Nothing is timed here: all at once, each with a hub of its own.
+        pairs = [
+            _Pair(
+                call,
+                contestant,
+                stack.enter_context(Process("simulated")),
+                stack.enter_context(Process("worker", contestant.python)),
+            )
+            for call in _CALLS
+            for contestant in bench.contestants(OURS, AIOHTTP, PUBLISHED)
+        ]
+        return [result for case in _CASES for result in _case(case, pairs)]
 
 
-def _case(bench: Bench, case: str) -> list[Result]:
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    call: str
+    contestant: Contestant
+    hub: Process
+    worker: Process
+
+
+def _case(case: str, pairs: list[_Pair]) -> list[Result]:
     opened: dict[str, dict[str, float]] = {call: {} for call in _CALLS}
     failed: dict[str, dict[str, float]] = {call: {} for call in _CALLS}
-    with ExitStack() as stack:
-        begun = []
-        # Nothing is timed here: all at once, each with a hub of its own.
-        for call in _CALLS:
-            for contestant in bench.contestants(OURS, AIOHTTP, PUBLISHED):
-                hub = stack.enter_context(Process("simulated"))
-                worker = stack.enter_context(Process("worker", contestant.python))
-                address = hub.ask("open", faults=_CASES[case])[0]
-                worker.begin("errors", client=contestant.client, address=address, call=call, count=CALLS)
-                begun.append((call, contestant.name, hub, worker))
-        for call, name, hub, worker in begun:
-            failed[call][name] = worker.result()
-            opened[call][name] = hub.ask("accepted")
+    for pair in pairs:
+        pair.hub.begin("open", faults=_CASES[case])
+    for pair in pairs:
+        address = pair.hub.result()[0]
+        pair.worker.begin("errors", client=pair.contestant.client, address=address, call=pair.call, count=CALLS)
+    for pair in pairs:
+        failed[pair.call][pair.contestant.name] = pair.worker.result()
+        opened[pair.call][pair.contestant.name] = pair.hub.ask("accepted")
     goal = None if "close_silently" in _CASES[case] else _GOAL
     return [
         Result(

@@ -22,7 +22,7 @@ _PAUSE = 1.2
 def discovery(bench: Bench) -> list[Result]:
     """Time until the first and until all are found: 1 hub, 20 hubs."""
     results = []
-    for count, rounds in ((1, 10), (20, bench.rounds(4, 10))):
+    for count, rounds in ((1, 10), (20, bench.rounds(3, 10))):
         service_type = f"_vb{os.getpid() % 10**6}x{count}._tcp.local."
         found = []
         with Process("simulated") as hubs, Process("worker", bench.python) as worker:

@@ -50,6 +50,7 @@ def fleet(bench: Bench) -> list[Result]:
                     "polls": _POLLS,
                     "asleep": [],
                 },
+                generations=bench.rounds(2 if count == _MOST else 1, 3),
             )
             by = {
                 key: {name: [a_round[key] * 1e3 for a_round in rounds] for name, rounds in found.items()}
@@ -76,71 +77,93 @@ def fleet(bench: Bench) -> list[Result]:
 
 
 def sleepers(bench: Bench) -> list[Result]:
-    """Ask 200 hubs with as many asleep beside them, met first: time until the healthy ones have answered.
+    """Ask 10, 50 and 200 hubs with as many asleep beside them, met first: time until the healthy ones have answered.
 
     Each takes 0.1 s for its answer, as a small device does: with hubs that answer in no time the row would tell how
     many connections a second Python opens, and not whether sleepers keep the others waiting.
     """
     alone = [contestant for contestant in _contestants(bench) if contestant.name != _OWN]
     beside = [replace(contestant, name=contestant.name + _BESIDE) for contestant in alone]
+    results = []
     with Process("hub") as hub:
         healthy = hub.ask("open", count=_MOST, latency=_LATENCY)
         asleep = hub.ask("asleep", count=_MOST)
+        for count in COUNTS:
 
-        def arguments(contestant: Contestant) -> dict[str, Any]:
-            sleeping = asleep if contestant.name.endswith(_BESIDE) else []
-            return {"client": contestant.client, "addresses": healthy, "polls": 1, "asleep": sleeping}
+            def arguments(contestant: Contestant, count: int = count) -> dict[str, Any]:
+                sleeping = asleep[:count] if contestant.name.endswith(_BESIDE) else []
+                return {"client": contestant.client, "addresses": healthy[:count], "polls": 1, "asleep": sleeping}
 
-        found = contest([*alone, *beside], "fleet", bench.rounds(10, 30), arguments, generations=2)
+            is_judged = count == _MOST
+            rounds = bench.rounds(8, 30) if is_judged else bench.rounds(3, 12)
+            found = contest([*alone, *beside], "fleet", rounds, arguments, generations=2 if is_judged else 1)
+            results += _beside(count, [contestant.name for contestant in alone], found)
         with Process("worker", bench.python) as worker:
             blocked = worker.ask(
                 "fleet", client="aiohttp_100", addresses=healthy, polls=1, asleep=asleep, limit=_LIMIT
             )["wall"]
+    blocked_for = {"cut off after" if blocked >= _LIMIT else "with": blocked}
+    what = f"the same, {AIOHTTP} with its default limit of 100"
+    return [*results, Result(row="sleepers", what=what, medians=blocked_for, medians_unit="s")]
+
+
+def _beside(count: int, names: list[str], found: dict[str, list[dict[str, float]]]) -> list[Result]:
     times = {name: [a_round["wall"] * 1e3 for a_round in rounds] for name, rounds in found.items()}
-    return [
-        *(
-            Result(
-                row="sleepers",
-                what=f"{_MOST} hubs beside {_MOST} asleep, {name}: time against without them",
-                interval=of_ratio(times[name + _BESIDE], times[name]),
-                unit="x",
-                goal=_SLEEPERS_GOAL if name in (OURS, _MANAGER) else None,
-                medians={"with": median(times[name + _BESIDE]), "without": median(times[name])},
-                medians_unit="ms",
-            )
-            for name in (contestant.name for contestant in alone)
-        ),
+    label = f"{count} hubs beside {count} asleep"
+    results = [
         Result(
             row="sleepers",
-            what=f"the same, {AIOHTTP} with its default limit of 100",
-            medians={"cut off after" if blocked >= _LIMIT else "with": blocked},
-            medians_unit="s",
-        ),
+            what=f"{label}, {name}: time against without them",
+            interval=of_ratio(times[name + _BESIDE], times[name]),
+            unit="x",
+            goal=_SLEEPERS_GOAL if count == _MOST and name in (OURS, _MANAGER) else None,
+            medians={"with": median(times[name + _BESIDE]), "without": median(times[name])},
+            medians_unit="ms",
+        )
+        for name in names
     ]
+    for key, what, factor, unit in (("cpu", "CPU", 1e3, "ms"), ("sockets", "open sockets", 1, "")):
+        medians = {name: median(a_round[key] for a_round in found[name + _BESIDE]) * factor for name in names}
+        results.append(Result(row="sleepers", what=f"{label}: {what}", medians=medians, medians_unit=unit))
+    return results
 
 
 def memory(bench: Bench) -> list[Result]:
-    """Weigh what Python holds per hub after a poll, beyond what minimal aiohttp holds for the same connections."""
+    """Weigh what Python holds per hub after two polls, beyond what minimal aiohttp holds for the same connections."""
     contestants = [*_contestants(bench), Contestant(_AIOHTTP_OWN, bench.python, "aiohttp_own")]
+    held: dict[int, dict[str, list[float]]] = {}
     with Process("hub") as hub:
         addresses = hub.ask("open", count=_MOST + 1)
-        # Allocations are counted, not sampled: three processes each are plenty.
-        found = contest(
-            contestants,
-            "memory",
-            3,
-            lambda contestant: {"client": contestant.client, "addresses": addresses},
-        )
-    held = {name: [held / 1e3 for held in rounds] for name, rounds in found.items()}
+        for count in COUNTS:
+            # Allocations are counted, not sampled: three processes each are plenty, and one is nearly as good.
+            processes = bench.rounds(1, 3) if count == _MOST else 1
+            found = contest(
+                contestants,
+                "memory",
+                processes,
+                lambda contestant, count=count: {"client": contestant.client, "addresses": addresses[: count + 1]},  # type: ignore[misc]  # mypy does not infer a lambda with a default
+                generations=processes,
+            )
+            held[count] = {name: [held / 1e3 for held in rounds] for name, rounds in found.items()}
+    most = held[_MOST]
     return [
-        Result(
-            row="memory",
-            what=f"memory per hub beyond {base}: {name if name != OURS else 'a shared session'}",
-            interval=of_median([mine - its for mine, its in zip(held[name], held[base], strict=True)]),
-            unit="kB",
-            goal=_MEMORY_GOAL,
-            medians={name: median(rounds) for name, rounds in held.items()} if name == OURS else {},
-            medians_unit="kB",
-        )
-        for name, base in ((OURS, AIOHTTP), (_OWN, _AIOHTTP_OWN), (_MANAGER, AIOHTTP))
+        *(
+            Result(
+                row="memory",
+                what=f"memory per hub, {'a shared session' if name == OURS else name}: beyond {AIOHTTP} that does the same",
+                interval=of_median([mine - its for mine, its in zip(most[name], most[base], strict=True)]),
+                unit="kB",
+                goal=_MEMORY_GOAL,
+            )
+            for name, base in ((OURS, AIOHTTP), (_OWN, _AIOHTTP_OWN), (_MANAGER, AIOHTTP))
+        ),
+        *(
+            Result(
+                row="memory",
+                what=f"memory per hub, of {count}",
+                medians={name: median(rounds) for name, rounds in of_count.items()},
+                medians_unit="kB",
+            )
+            for count, of_count in held.items()
+        ),
     ]

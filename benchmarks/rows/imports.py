@@ -48,7 +48,7 @@ def imports(bench: Bench) -> list[Result]:
         wanted.append(_Import(f"{PUBLISHED}: import VegeHub", bench.published, "from vegehub import VegeHub"))
     found: dict[str, list[float]] = {each.name: [] for each in wanted}
     by_name = {each.name: each for each in wanted}
-    for number in range(-1, bench.rounds(16, 60)):
+    for number in range(-1, bench.rounds(10, 60)):
         for name in rotated(list(found), number):
             nanoseconds = _timed_import(by_name[name])
             if number >= 0:  # the first round fills the caches
@@ -95,7 +95,7 @@ def help_(bench: Bench) -> list[Result]:
         return [Result(row="help", what=what, goal=_HELP_GOAL, note="the command is not installed here")]
     commands = {OURS: [str(command), "--help"], "import aiohttp": [bench.python, "-I", "-c", "import aiohttp"]}
     found: dict[str, list[float]] = {name: [] for name in commands}
-    for number in range(-1, bench.rounds(12, 40)):
+    for number in range(-1, bench.rounds(8, 40)):
         for name in rotated(list(commands), number):
             milliseconds = _whole_process(commands[name])
             if number >= 0:

@@ -66,14 +66,14 @@ def _measured(bench: Bench, contestants: list[Contestant], slots: int, samples: 
     return contest(
         contestants,
         "ns",
-        bench.rounds(9, 40),
+        bench.rounds(8, 40),
         lambda contestant: {
             "what": contestant.client,
             "slots": slots,
             "samples": samples,
             "seconds": _SECONDS if bench.quick else 2 * _SECONDS,
         },
-        generations=bench.rounds(3, 10),
+        generations=bench.rounds(2, 10),
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -42,8 +43,11 @@ def need_mosquitto() -> str:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+    """A port that no outgoing connection is given, so that a broker that was stopped gets it back."""
+    while True:
+        port = random.SystemRandom().randrange(12_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 async def until(condition):
@@ -68,7 +72,7 @@ class Mosquitto:
             "persistence true",
             f"persistence_location {folder}/",
             f"log_dest file {folder}/mosquitto.log",
-            "max_queued_messages 0",
+            "max_queued_messages 1000000",  # not 0: Mosquitto 2.0.11 then cuts each connection on which it refuses a message
             "set_tcp_nodelay true",
             *user,
             *lines,
@@ -155,6 +159,15 @@ class Ear:
             self._by_topic[heard.topic].append(heard)
             self._changed.set()
 
+    async def processed(self, name: str = "main") -> None:
+        """Wait until a bridge has gone through all that was sent so far: it contradicts who says that it is gone."""
+        topic = f"vegehub/bridge/{name}/availability"
+        await self.said(topic, "online")
+        count = len(self.on(topic))
+        await self.send(topic, "offline", retain=True)
+        await self.wait(topic, count + 2)
+        await self.said(topic, "online")
+
     def on(self, topic: str) -> list[Heard]:
         return self._by_topic[topic]
 
@@ -215,6 +228,14 @@ async def ear(broker: Mosquitto, *topics: str, **options):
         finally:
             task.cancel()
             await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def kept_ear(broker: Mosquitto):
+    """A client that listens to all, and for which the broker keeps, while it is away, what it would have heard."""
+    options = {"identifier": "kept", "clean_start": False, "properties": properties_for_session(600)}
+    async with ear(broker, **options) as listening:
+        yield listening
 
 
 def properties_for_session(seconds: int) -> Properties:

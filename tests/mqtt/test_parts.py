@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vegehub import VegeHubValueError, parse_update
+from vegehub import VegeHubError, VegeHubValueError, parse_update
 from vegehub.layout import SlotLayout
 from vegehub.models import HubInfo
 from vegehub.mqtt import VegeHubLedgerError
+from vegehub.mqtt.commands import Command
 from vegehub.mqtt.facts import Facts, FactsFile
 from vegehub.mqtt.ledger import Ledger
 from vegehub.mqtt.messages import LastValues, presence_messages, update_messages
+from vegehub.mqtt.results import outcome_of_error
 from vegehub.mqtt.topics import CommandTopic, Topics
 from vegehub.presence import Presence
 
@@ -112,6 +114,24 @@ def test_presence_is_said_once_the_hub_was_heard() -> None:
     assert json.loads(said[f"vegehub/{MAC}/presence"])["state"] == "awake"
 
 
+# --- Results ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds", "outcome"),
+    [
+        (VegeHubValueError("longer than max_on"), 1, "refused"),
+        (VegeHubError("the queue is closed"), 1, "not_sent"),
+        # What has expired must not be sent again, whatever else is wrong with it.
+        (VegeHubValueError("expires_at must lie in the future"), 0, "expired"),
+        (VegeHubError("the queue is closed"), -1, "expired"),
+    ],
+)
+def test_a_command_that_cannot_be_queued_has_an_outcome(error: VegeHubError, seconds: int, outcome: str) -> None:
+    command = Command(is_on=True, seconds=60, expires_at=NOW + timedelta(seconds=seconds))
+    assert outcome_of_error(error, command, NOW) == outcome
+
+
 # --- The ledger -------------------------------------------------------------------------------------------------------
 
 
@@ -152,6 +172,19 @@ async def test_an_id_is_known_for_eight_days_and_per_actuator(tmp_path) -> None:
         await ledger.open(day * 86_400.0)
         assert (await ledger.find("t", "a") is not None) is known
         await ledger.close()
+
+
+async def test_a_ledger_that_stays_open_forgets_as_well(tmp_path) -> None:
+    ledger = Ledger(tmp_path / "commands.db")
+    await ledger.open(0.0)
+    key = await ledger.add("t", "a", {}, 0.0)
+    await ledger.finish(key, {"outcome": "delivered"})
+    await ledger.reported(key)
+    for day, known in ((8, True), (9, True), (10, False)):
+        # Not with each command: once a day is enough.
+        await ledger.add("t", f"of day {day}", {}, day * 86_400.0)
+        assert (await ledger.find("t", "a") is not None) is known
+    await ledger.close()
 
 
 async def test_an_id_that_never_got_to_the_hub_is_free_again(tmp_path) -> None:

@@ -234,10 +234,29 @@ class TestRun:
         lost = by_name["failed of 100 times set, closed silently after each answer"]["medians"]
         assert lost[OURS] == 0 < lost[AIOHTTP]
 
-    def test_only_a_run_of_all_rows_is_kept_in_the_project(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_only_a_run_of_all_rows_is_kept_in_the_project(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("RUN", "PLOT", "PAGE"):
+            monkeypatch.setattr(page, name, tmp_path / name)
         with pytest.raises(SystemExit):
-            bench.main(["--page", "status"])
+            self.run(monkeypatch, arguments=("--page",))
         assert "all rows" in capsys.readouterr().err
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_run_of_all_rows_is_kept_where_it_belongs(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        for name in ROWS:
+            monkeypatch.setitem(ROWS, name, lambda _, name=name: [Result(row=name, what=name, medians={OURS: 1.0})])
+        for name in ("RUN", "PAGE"):
+            monkeypatch.setattr(page, name, tmp_path / name)
+        page.PAGE.write_text(f"{page.BEGIN}\n{page.END}", encoding="utf-8")
+        drawn: list[Path] = []
+        monkeypatch.setattr(bench, "draw", lambda _, path: drawn.append(path))  # needs the extra bench
+        assert bench.main(["--page"]) == 0
+        kept = json.loads(page.RUN.read_text(encoding="utf-8"))
+        assert [result["row"] for result in kept["results"]] == list(ROWS)
+        assert page.PAGE.read_text(encoding="utf-8") == f"{page.BEGIN}\n{page.block(kept)}\n{page.END}"
+        assert drawn == [page.PLOT]
 
     def test_the_script_is_one_that_the_shell_can_read(self) -> None:
         subprocess.run(["bash", "-n", str(ROOT / "scripts/bench")], check=True)

@@ -871,3 +871,78 @@ def no_nulls(value: Any) -> bool:
 def test_no_difference_means_equal(one: Any, other: Any) -> None:
     assert diff(one, copy.deepcopy(one)) == []
     assert (diff(one, other, redacted=False) == []) is (one == other)
+
+
+# At the edges of an edit
+
+
+def test_what_modify_device_config_returns_shares_nothing_with_its_argument() -> None:
+    config = new_config(CLOUD, wifi={"wifi_ssid": "GardenNet"})
+    before = copy.deepcopy(config)
+    spoil(modify_device_config(config, KEY, URL))
+    assert config == before
+
+
+def test_the_one_server_of_old_firmware_stands_in_one_place() -> None:
+    assert plan(old_config()).positions == (0,)
+
+
+def test_a_record_of_fewer_keys_undoes_those_and_no_others() -> None:
+    before = {"id": 2, "name": "Shed", "enabled": False, "type": "custom", "config": {"url": MOVED}}
+    after = {"id": 2, "type": "custom", "config": {"url": URL}}
+    record = {"shape": "endpoints", "url": URL, "name": "Shed", "before": [before], "positions": [0], "after": after}
+    change = ServerChange.from_dict({**record, "document": {"endpoints": [after]}})
+    assert plan_removal(new_config(after), change) == {
+        "endpoints": [{"id": 2, "type": "custom", "config": {"url": MOVED}}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("saved", "text"),
+    [
+        (saved_change(shape=[]), "shape: expected 'endpoints' or 'hub', got a list"),
+        (saved_change(positions=[]), "positions: expected an index for each object of 'before', got a list"),
+        (saved_change(shape="hub", before=[], positions=[]), "before: expected one object, got a list"),
+    ],
+)
+def test_a_damaged_record_is_refused_in_words(saved: Any, text: str) -> None:
+    with pytest.raises(VegeHubValueError) as caught:
+        ServerChange.from_dict(saved)
+    assert str(caught.value) == f"saved server change: {text}"
+
+
+def test_a_configuration_without_servers_is_refused_in_words() -> None:
+    with pytest.raises(VegeHubPayloadError) as caught:
+        list_servers("x")
+    text = "payload: expected a configuration with a list 'endpoints', or 'hub' and 'api_key', got text"
+    assert (str(caught.value), caught.value.path) == (text, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("http://ha.local/x y",), "server URL: a space is not allowed"),
+        ((7,), "server URL: expected text, got a number"),
+        ((URL, None), "api_key: expected text, got null"),
+        ((URL, KEY, ""), "server name: must not be empty"),
+    ],
+)
+def test_a_bad_argument_is_refused_in_words(arguments: tuple[Any, ...], text: str) -> None:
+    with pytest.raises(VegeHubValueError) as caught:
+        plan_server(new_config(), *arguments)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1f", "\x7f", "\x80", "\x9f"])
+def test_each_control_character_is_refused(character: str) -> None:
+    with pytest.raises(VegeHubValueError, match="control character"):
+        check_server_name(f"Shed{character}")
+
+
+@pytest.mark.parametrize("character", [" ", "~", "\xa0", "\xe4"])
+def test_the_characters_beside_the_control_characters_are_taken(character: str) -> None:
+    assert check_server_name(f"Shed{character}") == f"Shed{character}"
+
+
+def test_urls_that_differ_in_the_fragment_are_two_servers() -> None:
+    assert plan(new_config(endpoint(2, "http://ha.local/x#a", name="other")), "http://ha.local/x#b").before == ()

@@ -118,6 +118,44 @@ async def test_a_cancellation_that_comes_with_the_deadline_wins(deadline: Deadli
     assert task.cancelled()
 
 
+async def test_a_timer_inside_that_was_due_before_has_its_say_also_where_the_loop_was_busy(
+    deadline: Deadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+
+    def busy_for_long() -> None:
+        monkeypatch.setattr(loop, "time", lambda: clock() + 3 * FOREVER)
+
+    with deadline.within(2 * FOREVER):
+        loop.call_soon(busy_for_long)
+        try:
+            async with asyncio.timeout(FOREVER):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            said = True
+    assert said
+    monkeypatch.undo()
+
+
+async def test_a_block_that_begins_while_one_before_expires_is_left_alone(
+    deadline: Deadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+    ready = asyncio.Event()
+    with deadline.within(FOREVER):
+        monkeypatch.setattr(loop, "time", lambda: clock() + 2 * FOREVER)
+        # In one pass of the loop, the block gets what it waited for, and its deadline is seen to be over.
+        loop.call_soon(ready.set)
+        loop.call_soon(deadline._look)
+        await ready.wait()
+    with deadline.within(FOREVER):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    monkeypatch.undo()
+
+
 async def test_another_error_that_comes_with_the_deadline_is_not_replaced(deadline: Deadline) -> None:
     async def stumble() -> None:
         try:

@@ -35,6 +35,7 @@ JSON = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
 )
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -64,6 +65,22 @@ def test_json_is_decoded_from_text_and_bytes(value: Any) -> None:
 
 def test_a_byte_order_mark_is_taken() -> None:
     assert decode_json(b"\xef\xbb\xbf[1]") == [1]
+
+
+@pytest.mark.parametrize("white", [" ", "\t", "\r\n", " \n \t\r"])
+def test_white_space_may_stand_around_it(white: str) -> None:
+    assert decode_json(f'{white}{{"a": 1}}{white}') == {"a": 1}
+    assert decode_json(f"{white}[1]{white}".encode()) == [1]
+
+
+@pytest.mark.parametrize("other", ["\x0b", "\x0c", "\x85", "\xa0", "\u2003", "\0", "\ufeff", "}", "[1]"])
+def test_nothing_else_may_stand_around_it(other: str) -> None:
+    for text in (f"[1]{other}", f"[1] {other}"):
+        with pytest.raises(ValueError, match=r"not JSON: Extra data at character [34]$"):
+            decode_json(text)
+    if other != "[1]":
+        with pytest.raises(ValueError, match="not JSON"):
+            decode_json(f"{other}[1]")
 
 
 @given(data=st.binary() | st.text() | st.text().map(str.encode))
@@ -268,3 +285,38 @@ def test_a_field_of_any_value_is_read_or_refused(value: Any) -> None:
             assert isinstance(error, VegeHubPayloadError)
             assert error.path == "x"
             assert str(error).startswith("x: expected ")
+
+
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [
+        (as_object, "an object"),
+        (as_list, "a list"),
+        (as_int, "an integer"),
+        (as_count, "an integer"),
+        (as_number, "a number"),
+        (as_text, "text"),
+    ],
+)
+def test_what_has_no_path_is_the_payload(read: Callable[[object], object], expected: str) -> None:
+    with pytest.raises(VegeHubPayloadError) as caught:
+        read(None)
+    assert (str(caught.value), caught.value.path) == (f"payload: expected {expected}, got null", "")
+
+
+@pytest.mark.parametrize("text", ["0", "1000"])
+def test_a_count_may_be_text_up_to_its_limits(text: str) -> None:
+    assert as_count(text) == int(text)
+
+
+@pytest.mark.parametrize("value", [1001, "1001", -1, "-1"])
+@pytest.mark.parametrize(("path", "start"), [("", "payload"), ("a.b", "a.b")])
+def test_a_count_beyond_its_limits_is_refused_in_these_words(value: object, path: str, start: str) -> None:
+    with pytest.raises(VegeHubPayloadError) as caught:
+        as_count(value, path)
+    assert (str(caught.value), caught.value.path) == (f"{start}: expected an integer from 0 to 1000", path)
+
+
+def test_what_is_nested_too_deeply_is_refused_in_these_words() -> None:
+    with pytest.raises(ValueError, match=r"^nested too deeply$"):
+        decode_json(nested(MAX_DEPTH + 1))

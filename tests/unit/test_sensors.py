@@ -26,6 +26,7 @@ from vegehub.sensors import (
     VH400_VENDOR,
     LinearCurve,
     PiecewiseCurve,
+    SegmentCurve,
     SensorCurve,
     sensor_curve,
 )
@@ -276,3 +277,72 @@ def test_a_rising_curve_leads_back_to_the_volts(steps: list[tuple[float, float]]
 def test_a_line_without_slope_is_refused() -> None:
     with pytest.raises(VegeHubValueError, match="slope"):
         LinearCurve(name="flat", unit="", slope=0)
+
+
+def test_a_line_of_ones_own() -> None:
+    curve = LinearCurve(name="Tank", unit="cm", slope=20, offset=5, limits=(10, 50))
+    assert [curve.convert(volts) for volts in (0, 0.25, 1, 2.25, 3)] == [10, 10, 25, 50, 50]
+    assert [curve.invert(value) for value in (10, 25, 50)] == [0.25, 1, 2.25]
+
+
+@pytest.mark.parametrize("slope", [math.nan, math.inf, None, "1", True])
+def test_a_slope_that_is_no_finite_number_is_refused(slope: Any) -> None:
+    with pytest.raises(VegeHubValueError, match=r"^slope: expected a finite number$"):
+        LinearCurve(name="odd", unit="", slope=slope)
+
+
+def test_a_slope_of_nothing_is_refused_in_words() -> None:
+    with pytest.raises(VegeHubValueError, match=r"^slope: expected any number but 0$"):
+        LinearCurve(name="flat", unit="", slope=0)
+
+
+def test_a_range_of_no_unit_ends_with_its_number() -> None:
+    with pytest.raises(VegeHubValueError, match=r"^Share value: expected 0 to 1$"):
+        PiecewiseCurve.from_points([(0, 0), (3, 1)], name="Share").invert(2)
+
+
+def test_a_curve_without_a_unit_has_the_empty_one() -> None:
+    assert PiecewiseCurve.from_points([(0, 0), (3, 1)]).unit == ""
+
+
+def test_a_value_on_a_falling_step_leads_to_the_first_line_that_reaches_it() -> None:
+    curve = SegmentCurve(name="Step", unit="", high=2.0, segments=((0.0, 10.0, 0.0), (1.0, 10.0, -5.0)), limits=(0, 15))
+    assert [curve.invert(value) for value in (5, 10, 12.5, 15)] == [0.5, 1.0, 1.75, 2.0]
+
+
+def test_a_limit_that_rounding_misses_leads_to_the_upper_end() -> None:
+    # 0.3 x 3 is a hair below 0.9.
+    curve = SegmentCurve(name="Hair", unit="", segments=((0.0, 0.3, 0.0),), limits=(0.0, 0.9))
+    assert curve.convert(3.0) < 0.9
+    assert curve.invert(0.9) == 3.0
+
+
+@pytest.mark.parametrize("value", [0.0, 0.99, 2.01, 4.0])
+def test_a_value_that_no_line_reaches_is_refused_though_the_limits_hold_it(value: float) -> None:
+    curve = SegmentCurve(name="Short", unit="%", low=1.0, high=2.0, segments=((0.0, 1.0, 0.0),), limits=(0, 4))
+    assert (curve.invert(1.0), curve.invert(2.0)) == (1.0, 2.0)
+    with pytest.raises(VegeHubValueError, match=r"^Short value: expected 1 to 2 %$"):
+        curve.invert(value)
+
+
+@pytest.mark.parametrize(
+    ("points", "text"),
+    [
+        (None, "points: expected a list of (volts, quantity) pairs"),
+        ([(0, 0), 5], "points[1]: expected a pair (volts, quantity)"),
+        ([(0, 0), (5e-324, 1)], "points: numbers this far apart cannot be joined"),
+        # The quantities alone could be joined; the first and the last volts are too far apart.
+        ([(-1e308, 0), (0, 1), (1e308, 2)], "points: numbers this far apart cannot be joined"),
+    ],
+)
+def test_what_makes_no_curve_is_said_in_words(points: Any, text: str) -> None:
+    with pytest.raises(VegeHubValueError) as caught:
+        PiecewiseCurve.from_points(points)
+    assert str(caught.value) == text
+
+
+def test_a_result_that_is_no_finite_number_is_named() -> None:
+    with pytest.raises(VegeHubValueError, match=r"^flat value: expected a finite number$"):
+        LinearCurve(name="flat", unit="", slope=1e-300).invert(1e300)
+    with pytest.raises(VegeHubValueError, match=r"^volts: expected a finite number$"):
+        THERM200.convert(1e308)

@@ -16,6 +16,7 @@ import pytest
 from raw_hub import turn_the_loop, until, without_slowness
 
 from vegehub import Outcome, VegeHub, VegeHubSessionError, VegeHubTimeoutError, VegeHubValueError
+from vegehub.session import SessionOwner
 
 if TYPE_CHECKING:
     from vegehub.simulator import SimulatedHub
@@ -73,10 +74,14 @@ class TestGivenSession:
         async with aiohttp.ClientSession() as session:
 
             class Double:
+                __slots__ = ()  # so that no weak reference to it can be made either
+
                 def request(self, *args: Any, **kwargs: Any) -> Any:
                     return session.request(*args, **kwargs)
 
-            assert await VegeHub(simulated_hub.address, session=Double()).request_update()
+            hub = VegeHub(simulated_hub.address, session=Double())
+            assert await hub.request_update()
+            assert await hub.set_actuator(1, 0, 60)
 
     async def test_keeps_its_own_timeout_the_earlier_one_wins(self, simulated_hub: SimulatedHub) -> None:
         simulated_hub.faults.never_answer()
@@ -311,3 +316,99 @@ async def test_debug_log_tells_the_life_of_each_session(
         f"{simulated_hub.address}: session {given} taken over",
         f"{simulated_hub.address}: session {given} reused",
     ]
+
+
+async def test_debug_log_tells_that_a_session_was_released(
+    simulated_hub: SimulatedHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "vegehub.session")
+    hub = VegeHub(simulated_hub.address, idle_timeout=1)
+    session = await hub._get_session()
+    while hub._session is not None:  # noqa: ASYNC110 - the very step in which it is given up must not be missed
+        await asyncio.sleep(0)
+    assert "vegehub: release an idle session" in {task.get_name() for task in asyncio.all_tasks()}
+    await hub.close()
+    assert caplog.messages == [
+        f"{simulated_hub.address}: session {id(session):#x} {what}" for what in ("opened", "released")
+    ]
+
+
+class TestRefusal:
+    """A session that cannot be used is refused in words that say what to do."""
+
+    @pytest.mark.parametrize("address", ["127.0.0.1:9", ""])
+    async def test_of_a_closed_session(self, address: str) -> None:
+        session = aiohttp.ClientSession()
+        await session.close()
+        with pytest.raises(VegeHubSessionError) as caught:
+            await SessionOwner(session).get(address)
+        assert str(caught.value) == (
+            f"{address}: the session given is closed; nothing was sent. "
+            "Keep it open while the hub is in use, or give none and let the hub open its own."
+        )
+        assert caught.value.host == (address or None)
+
+    @pytest.mark.parametrize("address", ["127.0.0.1:9", ""])
+    async def test_of_a_session_of_another_loop(self, address: str) -> None:
+        other = asyncio.new_event_loop()
+        try:
+
+            class Elsewhere:
+                closed = False
+                _loop = other
+
+            with pytest.raises(VegeHubSessionError) as caught:
+                await SessionOwner(Elsewhere()).get(address)
+        finally:
+            other.close()
+        assert str(caught.value) == (
+            f"{address}: the session given belongs to another event loop; nothing was sent. "
+            "Open it inside the loop that uses the hub, or give none."
+        )
+        assert caught.value.host == (address or None)
+
+    @pytest.mark.parametrize("address", ["127.0.0.1:9", ""])
+    async def test_of_an_owned_session_that_is_in_use_in_another_loop(self, address: str) -> None:
+        owner = SessionOwner()
+        await owner.get(address)
+        with pytest.raises(VegeHubSessionError) as caught:
+            await asyncio.to_thread(asyncio.run, owner.get(address))
+        text = "this hub is in use in another event loop; nothing was sent. Use one object per loop."
+        assert str(caught.value) == f"{address}: {text}"
+        assert caught.value.host == (address or None)
+        await owner.close()
+
+
+class TestOwner:
+    async def test_closes_after_the_tasks_that_still_need_its_session(self) -> None:
+        owner = SessionOwner()
+        session = await owner.get()
+        go_on = asyncio.Event()
+        seen: list[bool] = []
+
+        async def work() -> None:
+            await go_on.wait()
+            seen.append(session.closed)
+
+        task = asyncio.create_task(work())
+        owner.finish_first(task)
+        closing = asyncio.create_task(owner.close())
+        await turn_the_loop()
+        assert not closing.done()
+        go_on.set()
+        await closing
+        assert seen == [False]
+        assert session.closed
+        gone = weakref.ref(task)
+        del task
+        gc.collect()
+        assert gone() is None
+
+    async def test_limits_the_connections_of_its_session_as_it_was_told(self) -> None:
+        for owner, limit in ((SessionOwner(), 100), (SessionOwner(connection_limit=7), 7)):
+            session = await owner.get()
+            assert session.connector is not None
+            assert session.connector.limit == limit
+            assert session.timeout == aiohttp.ClientTimeout(total=None)
+            assert isinstance(session.cookie_jar, aiohttp.DummyCookieJar)
+            await owner.close()

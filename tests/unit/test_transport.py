@@ -6,6 +6,9 @@ import asyncio
 import errno
 import logging
 import os
+import random
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -20,8 +23,10 @@ from vegehub import (
     VegeHubError,
     VegeHubPayloadError,
     VegeHubResponseError,
+    VegeHubSessionError,
     VegeHubTimeoutError,
     VegeHubValueError,
+    transport,
 )
 
 if TYPE_CHECKING:
@@ -458,3 +463,350 @@ async def test_what_the_system_says_of_connecting_is_not_sent(number: int, kind:
             with pytest.raises(kind, match=text) as caught:
                 await hub.request_update()
     assert caught.value.outcome is Outcome.NOT_SENT
+
+
+# In words, and down to each number
+
+
+URL = "http://127.0.0.1:9"
+KEY = aiohttp.client_reqrep.ConnectionKey("127.0.0.1", 9, False, True, None, None, None)
+MAY_HAVE = "the hub may have executed it"
+ASLEEP = "the hub may be asleep (press its button, or set its power source to the adapter), or the address is wrong"
+THIS_ONE = "is this the address of a VegeHub?"
+NOT_SENT, REJECTED, UNKNOWN = Outcome.NOT_SENT, Outcome.REJECTED, Outcome.UNKNOWN
+
+
+def unconnected(number: int | None) -> Exception:
+    return aiohttp.ClientConnectorError(KEY, OSError(number, "x") if number else OSError("x"))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "outcome", "text"),
+    [
+        (
+            unconnected(errno.ECONNREFUSED),
+            VegeHubConnectionError,
+            NOT_SENT,
+            f"not sent, the connection was refused; {THIS_ONE}",
+        ),
+        (unconnected(errno.EHOSTDOWN), VegeHubConnectionError, NOT_SENT, f"not sent, unreachable; {ASLEEP}"),
+        (unconnected(errno.ENETDOWN), VegeHubConnectionError, NOT_SENT, f"not sent, unreachable; {ASLEEP}"),
+        (unconnected(errno.EACCES), VegeHubConnectionError, NOT_SENT, f"not sent, no connection (EACCES); {THIS_ONE}"),
+        (unconnected(None), VegeHubConnectionError, NOT_SENT, f"not sent, no connection (error); {THIS_ONE}"),
+        (
+            unconnected(errno.ETIMEDOUT),
+            VegeHubTimeoutError,
+            NOT_SENT,
+            f"not sent, no connection within the deadline of 7.5 s; {ASLEEP}",
+        ),
+        (
+            aiohttp.ClientConnectorDNSError(KEY, OSError("x")),
+            VegeHubConnectionError,
+            NOT_SENT,
+            "not sent, the name was not resolved; is it spelled right, and is the hub awake? An IP address always works",
+        ),
+        (aiohttp.InvalidURL("x"), VegeHubValueError, NOT_SENT, "not sent, the address makes no valid URL"),
+        (TimeoutError(), VegeHubTimeoutError, UNKNOWN, f"no answer within 7.5 s; {MAY_HAVE}, or fell asleep"),
+        (
+            aiohttp.ClientPayloadError(),
+            VegeHubConnectionError,
+            UNKNOWN,
+            f"the connection ended in the middle of the reply; {MAY_HAVE}",
+        ),
+        (
+            aiohttp.ClientOSError(errno.ECONNRESET, "x"),
+            VegeHubConnectionError,
+            UNKNOWN,
+            f"the connection was closed before the reply; {MAY_HAVE}",
+        ),
+        (
+            aiohttp.http.HttpProcessingError(message="x"),
+            VegeHubResponseError,
+            UNKNOWN,
+            "the reply is not HTTP; is this a VegeHub?",
+        ),
+    ],
+    ids=lambda part: type(part).__name__ if isinstance(part, Exception) else None,
+)
+async def test_what_failed_is_said_in_words(
+    error: Exception, kind: type[VegeHubError], outcome: Outcome, text: str
+) -> None:
+    with aioresponses() as mocked:
+        mocked.post(f"{URL}/api/actuators/set", exception=error)
+        async with VegeHub("127.0.0.1:9", timeout=7.5) as hub:
+            with pytest.raises(kind) as caught:
+                await hub.set_actuator(1, 0, 60)
+    assert type(caught.value) is kind
+    assert str(caught.value) == f"127.0.0.1:9: POST /api/actuators/set: {text}"
+    assert (caught.value.host, caught.value.outcome) == ("127.0.0.1:9", outcome)
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "outcome", "text"),
+    [
+        (404, b"", REJECTED, "expected status 200, got 404; the hub refused it"),
+        (400, b'{"error":"busy"}', REJECTED, "expected status 200, got 400: busy; the hub refused it"),
+        (503, b"[]", REJECTED, "expected status 200, got 503; the hub refused it"),
+        (399, b"{}", UNKNOWN, f"expected status 200, got 399; {MAY_HAVE}"),
+        (499, b"x", REJECTED, "expected status 200, got 499; the hub refused it"),
+        (500, b'{"error":7}', UNKNOWN, f"expected status 200, got 500: error 7; {MAY_HAVE}"),
+        (201, OK, UNKNOWN, f"expected status 200, got 201; {MAY_HAVE}"),
+        (200, b"OK", UNKNOWN, "expected a JSON object, but the reply is not JSON"),
+        (200, b'{"error":"busy"}', REJECTED, "the hub refused it: busy"),
+        (200, b'{"error":[1]}', REJECTED, "the hub refused it: error: a list"),
+        (200, b'{"error":"' + b"x" * 81 + b'"}', REJECTED, f"the hub refused it: {'x' * 80}"),
+        (200, b"[]", UNKNOWN, "expected an object, got a list"),
+        (200, b" " * 1_048_577, UNKNOWN, "the reply is longer than 1048576 bytes; is this a VegeHub?"),
+        (
+            200,
+            b'{"a":' * 100 + b"1" + b"}" * 100,
+            UNKNOWN,
+            "expected a JSON object, but the reply is nested too deeply",
+        ),
+    ],
+)
+async def test_a_reply_that_is_no_success_is_said_in_words(
+    status: int, body: bytes, outcome: Outcome, text: str
+) -> None:
+    async with raw_hub(reply(body, status=f"{status} x")) as raw, VegeHub(raw.address) as hub:
+        with pytest.raises(VegeHubResponseError) as caught:
+            await hub.get_info()
+    said = str(caught.value).partition(": POST /api/info/get: ")
+    assert said[0] == raw.address
+    assert said[2].startswith(text)
+    assert said[2] == text or text.startswith("expected a JSON object")
+    assert (caught.value.host, caught.value.outcome, caught.value.status) == (raw.address, outcome, status)
+
+
+async def test_a_deadline_that_runs_out_is_said_in_words(simulated_hub: SimulatedHub) -> None:
+    async with aiohttp.ClientSession() as session:
+        # The connection is there already: however slow the machine is, connecting is not what takes too long.
+        await VegeHub(simulated_hub.address, session=session).request_update()
+        simulated_hub.faults.never_answer()
+        with pytest.raises(VegeHubTimeoutError) as caught:
+            await VegeHub(simulated_hub.address, session=session, timeout=0.2).set_actuator(1, 0, 60)
+    where = f"{simulated_hub.address}: POST /api/actuators/set: "
+    assert str(caught.value) == f"{where}no answer within 0.2 s; {MAY_HAVE}, or fell asleep"
+    assert (caught.value.host, caught.value.outcome) == (simulated_hub.address, UNKNOWN)
+
+
+class Double(SimpleNamespace):
+    """Stands in for a session; weak references to it can be made, as to a session."""
+
+
+class TestSessionDouble:
+    """A session that is given may be any object that makes requests."""
+
+    @staticmethod
+    def that_raises(error: Exception, **attributes: Any) -> Any:
+        def request(*_arguments: Any, **_options: Any) -> Any:
+            raise error
+
+        return Double(request=request, **attributes)
+
+    async def test_that_was_closed_under_a_call_is_said_in_words(self) -> None:
+        double = self.that_raises(RuntimeError("Session is closed"))
+
+        def close_and_raise(*_arguments: Any, **_options: Any) -> Any:
+            double.closed = True
+            raise RuntimeError("Session is closed")
+
+        double.request = close_and_raise
+        with pytest.raises(VegeHubSessionError) as caught:
+            await VegeHub("127.0.0.1:9", session=double).set_actuator(1, 0, 60)
+        text = f"the session was closed before the call had ended; {MAY_HAVE}. Close it after the last call."
+        assert str(caught.value) == f"127.0.0.1:9: POST /api/actuators/set: {text}"
+        assert (caught.value.host, caught.value.outcome) == ("127.0.0.1:9", UNKNOWN)
+
+    @pytest.mark.parametrize("attributes", [{}, {"closed": False}, {"closed": None}])
+    async def test_that_is_open_shows_its_own_defects(self, attributes: dict[str, Any]) -> None:
+        defect = AttributeError("a defect")
+        with pytest.raises(AttributeError) as caught:
+            await VegeHub("127.0.0.1:9", session=self.that_raises(defect, **attributes)).set_actuator(1, 0, 60)
+        assert caught.value is defect
+
+    @staticmethod
+    def that_answers(*replies: list[bytes | Exception]) -> Any:
+        """Answer each request with a 200 on a kept connection, in the parts given; an exception is raised in its place."""
+        left = [list(parts) for parts in replies]
+        double = Double(sent=0)
+
+        @asynccontextmanager
+        async def request(*_arguments: Any, **_options: Any) -> Any:
+            double.sent += 1
+            parts = left.pop(0)
+
+            async def readany() -> bytes:
+                part = parts.pop(0) if parts else b""
+                if isinstance(part, Exception):
+                    raise part
+                return part
+
+            content = SimpleNamespace(readany=readany)
+            yield SimpleNamespace(status=200, version=aiohttp.HttpVersion11, headers={}, content=content)
+
+        double.request = request
+        return double
+
+    async def test_may_give_the_reply_in_parts(self) -> None:
+        double = self.that_answers([b'{"actua', b"tors", b'":[]}'])
+        assert await VegeHub("127.0.0.1:9", session=double).actuator_states() == []
+
+    @pytest.mark.parametrize(
+        "error", [ConnectionResetError(), aiohttp.ClientOSError(), aiohttp.ServerDisconnectedError()]
+    )
+    async def test_does_not_send_again_once_an_answer_has_begun(self, error: Exception) -> None:
+        double = self.that_answers([OK], [error], [OK])
+        hub = VegeHub("127.0.0.1:9", session=double)
+        await hub.set_actuator(1, 0, 60)
+        with pytest.raises(VegeHubConnectionError):
+            await hub.set_actuator(0, 0, 60)
+        assert double.sent == 2
+
+    @pytest.mark.parametrize(
+        ("own", "expected"),
+        [
+            ({"total": None}, {"connect": 8.0}),
+            ({"total": 5.0}, {"total": 5.0, "connect": 4.0}),
+            ({"total": 10.0}, {"connect": 8.0}),
+            ({"total": 300.0}, {"connect": 8.0}),
+            ({"total": None, "connect": 3.0}, {"connect": 3.0}),
+            ({"total": None, "connect": 9.0}, {"connect": 8.0}),
+            ({"total": None, "sock_connect": 2.0}, {"connect": 8.0, "sock_connect": 2.0}),
+            (
+                {"total": None, "sock_read": 20.0, "ceil_threshold": 7},
+                {"connect": 8.0, "sock_read": 20.0, "ceil_threshold": 7},
+            ),
+        ],
+    )
+    async def test_is_told_limits_that_end_connecting_before_the_deadline(
+        self, own: dict[str, Any], expected: dict[str, Any]
+    ) -> None:
+        told: list[aiohttp.ClientTimeout] = []
+        async with raw_hub(reply()) as raw, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(**own)) as session:
+
+            def request(*arguments: Any, **options: Any) -> Any:
+                told.append(options["timeout"])
+                return session.request(*arguments, **options)
+
+            double = Double(request=request, timeout=session.timeout)
+            hub = VegeHub(raw.address, session=double, timeout=10)
+            await hub.request_update()
+            await hub.request_update()
+        assert told == [aiohttp.ClientTimeout(**{"total": None, **expected})] * 2
+
+    async def test_is_told_other_limits_once_its_own_are_others(self) -> None:
+        told: list[float | None] = []
+        async with raw_hub(reply()) as raw, aiohttp.ClientSession() as session:
+
+            def request(*arguments: Any, **options: Any) -> Any:
+                told.append(options["timeout"].connect)
+                return session.request(*arguments, **options)
+
+            double = Double(request=request, timeout=aiohttp.ClientTimeout(total=None))
+            hub = VegeHub(raw.address, session=double, timeout=10)
+            await hub.request_update()
+            double.timeout = aiohttp.ClientTimeout(total=5)
+            await hub.request_update()
+        assert told == [8.0, 4.0]
+
+
+class TestResendIsForDeadConnectionsOnly:
+    @pytest.mark.parametrize(
+        "error",
+        [aiohttp.ClientOSError(errno.ECONNRESET, "x"), ConnectionResetError(), aiohttp.ServerDisconnectedError()],
+    )
+    async def test_that_died_without_an_answer(self, error: Exception) -> None:
+        with aioresponses() as mocked:
+            mocked.post(f"{URL}/api/actuators/set", body=OK)
+            mocked.post(f"{URL}/api/actuators/set", exception=error)
+            mocked.post(f"{URL}/api/actuators/set", body=OK)
+            async with VegeHub("127.0.0.1:9") as hub:
+                await hub.set_actuator(1, 0, 60)
+                assert await hub.set_actuator(0, 0, 60)
+                assert (hub.counters["calls"], hub.counters["resends"]) == (2, 1)
+
+    @pytest.mark.parametrize(
+        "error",
+        [aiohttp.ClientPayloadError(), unconnected(errno.ECONNREFUSED), aiohttp.ServerTimeoutError(), OSError("x")],
+        ids=lambda error: type(error).__name__,
+    )
+    async def test_and_not_for_other_errors(self, error: Exception) -> None:
+        with aioresponses() as mocked:
+            mocked.post(f"{URL}/api/actuators/set", body=OK)
+            mocked.post(f"{URL}/api/actuators/set", exception=error)
+            mocked.post(f"{URL}/api/actuators/set", body=OK)
+            async with VegeHub("127.0.0.1:9") as hub:
+                await hub.set_actuator(1, 0, 60)
+                with pytest.raises(VegeHubError):
+                    await hub.set_actuator(0, 0, 60)
+                assert hub.counters["resends"] == 0
+
+
+class TestWaitingIsBounded:
+    """No call waits without a limit for its turn, whatever happened to calls before it."""
+
+    async def test_after_a_call_and_after_waits_that_ran_out(self, simulated_hub: SimulatedHub, hub: VegeHub) -> None:
+        await hub.request_update()
+        simulated_hub.faults.never_answer()
+        busy = asyncio.create_task(hub.request_update())
+        await until(lambda: len(simulated_hub.requests) == 2)
+        async with VegeHub(simulated_hub.address, timeout=0.1) as waiting:
+            for _ in range(3):
+                with pytest.raises(VegeHubTimeoutError) as caught:
+                    await waiting.request_update()
+                where = f"{simulated_hub.address}: GET /api/update/send: "
+                assert str(caught.value) == f"{where}not sent, other calls to this hub kept it busy for 0.1 s"
+                assert caught.value.host == simulated_hub.address
+        busy.cancel()
+        await asyncio.wait([busy])
+
+    async def test_after_a_wait_that_was_cancelled_among_others(self) -> None:
+        go_on = asyncio.Event()
+
+        async def answer(hub: RawHub, writer: asyncio.StreamWriter) -> None:
+            await (go_on.wait() if len(hub.requests) == 1 else asyncio.Event().wait())
+            writer.write(reply())
+
+        async with raw_hub(answer) as raw, VegeHub(raw.address) as hub, VegeHub(raw.address, timeout=0.1) as short:
+            first = asyncio.create_task(hub.request_update())
+            await until(lambda: raw.requests)
+            cancelled, second = (asyncio.create_task(hub.request_update()) for _ in range(2))
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            await asyncio.wait([cancelled])
+            go_on.set()
+            await first
+            await until(lambda: len(raw.requests) == 2)
+            with pytest.raises(VegeHubTimeoutError, match="kept it busy"):
+                await short.request_update()
+            second.cancel()
+            await asyncio.wait([second])
+
+
+class TestAttempts:
+    async def test_are_one_more_than_retries_and_no_more(self, simulated_hub: SimulatedHub, hub: VegeHub) -> None:
+        simulated_hub.faults.status(500)
+        with pytest.raises(VegeHubResponseError):
+            await hub.set_actuator(1, 0, 60, retries=2)
+        assert len(simulated_hub.requests) == 3
+        assert hub.counters["calls"] == 3
+
+    async def test_are_one_where_nothing_is_said(self, simulated_hub: SimulatedHub, hub: VegeHub) -> None:
+        simulated_hub.faults.status(500)
+        with pytest.raises(VegeHubResponseError):
+            await hub.get_info()
+        with pytest.raises(VegeHubResponseError):
+            await hub.get_readings()
+        assert len(simulated_hub.requests) == 2
+
+    @pytest.mark.parametrize(
+        ("end", "pauses"),
+        [(0, [0.1875, 0.375, 0.75, 1.5, 3.0, 5.0, 5.0]), (1, [0.3125, 0.625, 1.25, 2.5, 5.0, 5.0, 5.0])],
+    )
+    def test_are_made_after_pauses_that_double_up_to_five_seconds(
+        self, end: int, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(random, "uniform", lambda low, high: (low, high)[end])
+        assert [transport._pause(attempt) for attempt in (*range(6), 100_000)] == pauses

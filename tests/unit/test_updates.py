@@ -500,3 +500,130 @@ def test_battery_volts_are_taken_from_the_payload_first() -> None:
     assert on_slots(1, 2, voltage=9.5).battery(layout) == 9.5
     assert on_slots(1, voltage=0).battery(layout) == 0.0
     assert on_slots(1).battery(layout) is None
+
+
+# In words
+
+
+@pytest.mark.parametrize(
+    ("payload", "note"),
+    [
+        (push(slot="one"), "sensors[0].slot: expected a slot from 1, got text"),
+        ({"sensors": [7]}, "sensors[0]: expected an object, got a number"),
+        ({"sensors": [{"slot": 1}]}, "sensors[0].samples: expected a list, got null"),
+        ({"sensors": [{"slot": 1, "samples": {}}]}, "sensors[0].samples: expected a list, got an object"),
+        (push({"v": 1.0}, "wet"), "sensors[0].samples[1]: expected an object, got text"),
+        (push({"v": 1.0}, {"v": "wet"}), "sensors[0].samples[1].v: expected a number, got text"),
+        (push({"v": 1.0, "t": 5}), "sensors[0].samples[0].t: expected text, got a number"),
+        ({"updates": [{}, []]}, "updates[1]: expected an object, got a list"),
+        ({"updates": [{}, {"created_at": 5}]}, "updates[1].created_at: expected text, got a number"),
+        ({"updates": [{}, {"field3": "wet"}]}, "updates[1].field3: expected a number, got text"),
+        (push(wifi_str="loud"), "wifi_str: expected an integer, got text"),
+        (push(error_code={}), "error_code: expected an integer, got an object"),
+        (push(send_time=[]), "send_time: expected an integer, got a list"),
+        (push(voltage="low"), "voltage: expected a number, got text"),
+        (push(write_api_key=5), "write_api_key: expected text, got a number"),
+        (push(id=[]), "id: expected an integer, got a list"),
+        (push(later=float("inf")), "an unknown field: expected plain JSON, got a number"),
+    ],
+)
+def test_what_was_dropped_is_described_by_its_path_and_kind(payload: dict[str, Any], note: str) -> None:
+    assert parse_update(payload).problem_notes == (note,)
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [
+        (5, "payload: expected JSON or an object, got a number"),
+        ([], "payload: expected JSON or an object, got a list"),
+        (b"[]", "payload: expected an object, got a list"),
+        (b"\xff", "payload: not UTF-8 at byte 0"),
+        ({}, "sensors: expected a list, got null"),
+        ({"sensors": [], "mac": "x"}, "mac: expected a MAC address, got text"),
+        ({"sensors": [], "mac": 5}, "mac: expected a MAC address, got a number"),
+        ({"sensors": [], "who_updated": 1}, "who_updated: a configuration of a hub, not an update"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_without_values(payload: Any, text: str) -> None:
+    with pytest.raises(VegeHubPayloadError) as caught:
+        parse_update(payload)
+    assert str(caught.value) == text
+
+
+# At the edges
+
+
+@pytest.mark.parametrize("text", ['\ufeff{"sensors":[]}', '\ufeff {"sensors":[]}\n'])
+def test_a_byte_order_mark_does_no_harm_in_text_either(text: str) -> None:
+    assert parse_update(text).readings == {}
+
+
+def test_samples_of_one_moment_keep_their_order_where_times_are_decoded_too() -> None:
+    samples = [{"v": 3.0, "t": "2025-01-15 16:51:23"}, {"v": 2.0, "t": EARLY}, {"v": 1.0}, {"v": 0.5, "t": EARLY}]
+    assert values(parse_update(push(*samples))) == [3.0, 2.0, 1.0, 0.5]
+
+
+def test_the_highest_slot_is_read_from_every_shape() -> None:
+    for payload in (push({"v": 1.5}, slot=65535), push({"v": 1.5}, slot="65535"), {"updates": [{"field65535": 1.5}]}):
+        update = parse_update(payload)
+        assert (values(update, 65535), update.problems) == ([1.5], 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [(10**20 - 1, True), (-(10**20) + 1, True), (10**20, False), (-(10**20), False), (-1, True)],
+)
+def test_an_integer_of_up_to_twenty_digits_is_taken(value: int, taken: bool) -> None:
+    update = parse_update(push(error_code=value))
+    assert (update.error_code, update.problems) == ((value, 0) if taken else (None, 1))
+
+
+@pytest.mark.parametrize(
+    ("fields", "key"),
+    [
+        ({"api_key": "A", "key": "B", "write_api_key": "C"}, "A"),
+        ({"api_key": "", "key": "B", "write_api_key": "C"}, "B"),
+        ({"api_key": "", "key": "B"}, "B"),
+        ({"api_key": "", "write_api_key": "C"}, "C"),
+        ({"api_key": ""}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_first_api_key_that_is_not_empty_counts(fields: dict[str, Any], key: str) -> None:
+    assert parse_update({"sensors": [], **fields}).api_key == key
+
+
+@pytest.mark.parametrize(
+    ("fields", "channel"),
+    [
+        ({"channel_id": "", "id": "7"}, "7"),
+        ({"channel_id": None, "id": 7}, "7"),
+        ({"channel_id": "6", "id": "7"}, "6"),
+        ({"channel_id": "", "id": None}, ""),
+    ],
+)
+def test_the_first_channel_that_is_not_empty_counts(fields: dict[str, Any], channel: str) -> None:
+    assert parse_update({"sensors": [], **fields}).channel_id == channel
+
+
+def test_the_key_of_a_hub_stays_short_and_the_same_in_every_version() -> None:
+    # It names a hub in journals and programs: another digest would make a known hub a new one.
+    assert parse_update({"key": "shed", "updates": []}).hub_key == "key:d18b4d98c6f2921f"
+    assert parse_update({"id": "7" * 100, "sensors": []}).hub_key == "channel:" + "7" * 64
+
+
+def test_a_reading_is_made_once() -> None:
+    readings = parse_update(push({"v": 2.0, "t": LATE}, {"v": 1.0, "t": EARLY})).readings
+    assert readings[1] is readings[1]
+
+
+@pytest.mark.parametrize("slot", [0, None, "one"])
+def test_what_follows_a_bad_slot_is_kept(slot: Any) -> None:
+    good = {"slot": 2, "samples": [{"v": 1.0, "t": EARLY}]}
+    update = parse_update({"mac": MAC, "sensors": [{"slot": slot, "samples": []}, good]})
+    assert (values(update, 2), update.problems) == ([1.0], 1)
+
+
+def test_the_repr_of_readings_shows_them() -> None:
+    readings = parse_update(push({"v": 1.5, "t": EARLY})).readings
+    assert repr(readings) == repr({1: Reading(1, (Sample(1.5, EARLY),))})

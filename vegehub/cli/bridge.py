@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from vegehub.exceptions import VegeHubValueError
-from vegehub.mqtt.broker import load_client
+from vegehub.mqtt.connection import load_client
 from vegehub.mqtt.program import check as check_settings
-from vegehub.mqtt.program import serve, topic_lines
+from vegehub.mqtt.program import topic_lines, until_stopped
 from vegehub.mqtt.settings_file import load_settings
 
 from .errors import unusable, usage
@@ -53,4 +53,4 @@ def bridge(
         found = run(check_settings(settings))
         output.show({"ok": True, "text": found}, found)
     else:
-        run(serve(settings))
+        run(until_stopped(settings))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .bridge import MqttBridge
-from .broker import VegeHubBrokerError, VegeHubPublishError
 from .commands import CommandRules
+from .connection import VegeHubBrokerError, VegeHubPublishError
 from .ledger import VegeHubLedgerError
 from .settings import (
     BridgeSettings,

@@ -17,32 +17,35 @@ from vegehub.receiver import UpdateReceiver
 from vegehub.session import SessionOwner
 
 from .board import Board
-from .broker import Broker, Connection, VegeHubBrokerError, VegeHubPublishError, load_client
+from .broker import Broker
 from .commander import Commander
+from .connection import VegeHubPublishError, load_client
+from .descriptions import Descriptions
 from .discovery import Discovery
-from .facts import Facts, FactsFile
+from .executor import Executor
+from .facts import FactsFile
 from .hub import BridgedHub
 from .ledger import Ledger
-from .messages import LastValues, Message, iso, presence_messages, update_messages
+from .messages import LastValues, Message, iso, presence_messages
 from .outbox import Outbox
+from .publisher import Publisher
 from .topics import Topics
-from .turn import OFFLINE, ONLINE
+from .turn import ONLINE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
-    from vegehub.sensors import SensorCurve
     from vegehub.updates import Update
 
+    from .connection import Connection
     from .settings import BridgeSettings, HubSettings
 
 _LOGGER = logging.getLogger(__name__)
 
 JOURNAL_FILE, LEDGER_FILE, FACTS_FILE = "journal.db", "commands.db", "hubs.json"
 _GRACE = 5.0  # seconds that the last results get to reach the broker
-_MAX_LOSSES = 3
 
 
 class MqttBridge:
@@ -62,9 +65,6 @@ class MqttBridge:
         self._settings = settings
         self._group = settings.group or (settings.name,)
         self._topics = Topics(settings.prefix)
-        self._curves: dict[str, Mapping[int, SensorCurve]] = {
-            hub.mac: {number: sensor.curve for number, sensor in hub.sensors.items()} for hub in settings.hubs
-        }
         self._last = LastValues()
         self._owner = SessionOwner(connection_limit=0)
         self._journal = Journal(settings.state / JOURNAL_FILE)
@@ -77,13 +77,14 @@ class MqttBridge:
         )
         """Takes the updates in; ``receiver.port`` and ``receiver.path`` are what hubs need."""
         self._hubs: dict[str, BridgedHub] = {}
+        self._executor = Executor(
+            settings.name, topics=self._topics, hubs=self._hubs, ledger=self._ledger, answer=self._answer
+        )
         self._commander = Commander(
             settings.name,
             self._group,
             topics=self._topics,
-            hubs=self._hubs,
-            ledger=self._ledger,
-            answer=self._answer,
+            executor=self._executor,
             turned=self._turned,
             missed=self._missed,
         )
@@ -96,22 +97,16 @@ class MqttBridge:
             status=self._status,
             ended=self._commander.disconnected,
         )
-        self._board = Board(self._broker)
+        self._board = Board(self._broker, self._topics)
         self._outbox = Outbox(self._broker, self._ledger)
-        self._discovery = Discovery(
-            self._topics,
-            settings.name if len(self._group) == 1 else None,
-            prefix=settings.discovery or "",
-            commands=settings.commands,
-        )
+        self._publisher = Publisher(self._broker, self._board, topics=self._topics, hubs=self._hubs, last=self._last)
+        self._descriptions = Descriptions(self._discovery(), self._board, self._facts, self._hubs)
         self._online = Message(self._topics.bridge_availability(settings.name), ONLINE)
         self._leaving = False
-        self._strangers: set[str] = set()
+        self._ungranted: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
         self._started = datetime.now(UTC)
-        self.published = 0
-        """Updates that the broker has acknowledged."""
 
     def __repr__(self) -> str:
         return f"<MqttBridge {self._settings.name}: {'connected' if self.connected else 'not connected'}>"
@@ -120,6 +115,11 @@ class MqttBridge:
     def connected(self) -> bool:
         """Whether the broker is connected."""
         return self._broker.connected
+
+    @property
+    def published(self) -> int:
+        """Updates that the broker has acknowledged."""
+        return self._publisher.published
 
     async def wait_connected(self) -> None:
         """Wait until the broker is connected."""
@@ -157,70 +157,56 @@ class MqttBridge:
         await self._facts.load()
         for hub in settings.hubs:
             self._hubs[hub.mac] = self._bridged(hub)
-        await self._commander.recover(datetime.now(UTC), unanswered)
-        await self._describe()
+        await self._executor.recover(datetime.now(UTC), unanswered)
+        await self._descriptions.tell()
         await self._journal.retry_parked()
         stack.push_async_callback(self._end_tasks)
-        works = (self._broker.run(), self._board.run(), self._outbox.run(), self._journal.deliver(self._publish))
+        works = (
+            self._broker.run(),
+            self._board.run(),
+            self._outbox.run(),
+            self._journal.deliver(self._publisher.publish),
+        )
         self._tasks = [loop.create_task(work, name=f"vegehub: bridge {settings.name}") for work in works]
         stack.push_async_callback(self._say_goodbye)
         stack.callback(self.receiver.on_replied(self._replied))
         stack.callback(self.receiver.subscribe(self._heard))
         await stack.enter_async_context(self.receiver.serve(settings.receiver.host, settings.receiver.port))
 
+    def _discovery(self) -> Discovery | None:
+        settings = self._settings
+        if settings.discovery is None:
+            return None
+        bridge = settings.name if len(self._group) == 1 else None
+        return Discovery(self._topics, bridge, prefix=settings.discovery, commands=settings.commands)
+
     def _bridged(self, hub: HubSettings) -> BridgedHub:
         made = BridgedHub(
             hub,
             self._owner,
             self._facts.hubs.get(hub.mac),
-            learned=self._learned,
+            learned=self._descriptions.learned,
             changed=self._tell_presence,
             switched=self._switched,
         )
-        made.hub.noting = self._commander.noting(made)
+        made.hub.noting = self._executor.noting(made)
         return made
 
     async def _say_goodbye(self) -> None:
-        """Answer what is under way, and say that we are gone, as the broker would say it."""
+        """Answer what is under way; that we are gone is said by the broker, as if we had not come to it."""
         self._leaving = True
-        await self._commander.close()
+        await self._executor.close()
         if self.connected:
             await self._outbox.flush(_GRACE)
-            with suppress(VegeHubBrokerError, VegeHubPublishError, TimeoutError):
-                async with asyncio.timeout(_GRACE):
-                    connection = await self._broker.connection()
-                    await connection.publish(Message(self._online.topic, OFFLINE))
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await self._executor.settled()
 
     # --- From hubs to the broker --------------------------------------------------------------------------------------
-
-    async def _publish(self, update: Update) -> None:
-        """Publish an update, however long the broker is away; VegeHubPublishError if it does not take this one."""
-        hub = self._hubs.get(update.hub_key)
-        if hub is None and update.hub_key not in self._strangers:
-            self._strangers.add(update.hub_key)
-            _LOGGER.warning("hub %s is not in the settings: only its whole updates are published", update.hub_key)
-        layout = None if hub is None else hub.layout
-        messages = update_messages(update, self._topics, layout, self._curves.get(update.hub_key, {}), self._last)
-        losses = 0
-        while True:
-            connection = await self._broker.connection()
-            self._board.note(messages)
-            try:
-                await connection.publish_all(messages)
-            except VegeHubBrokerError as err:
-                # A broker that cuts the connection because of this very update must not be offered it for ever.
-                losses += 1
-                if losses >= _MAX_LOSSES:
-                    raise VegeHubPublishError(f"{losses} times in a row: {err}") from err
-            else:
-                self.published += 1
-                return
 
     def _heard(self, update: Update) -> None:
         if (hub := self._hubs.get(update.hub_key)) is not None:
@@ -256,29 +242,6 @@ class MqttBridge:
         if self._last.take(topic, datetime.now(UTC)):
             self._board.put([Message(topic, state)])
 
-    async def _learned(self, hub: BridgedHub, facts: Facts) -> None:
-        self._facts.hubs[hub.mac] = facts
-        await self._describe()
-        await self._facts.save()
-
-    async def _describe(self) -> None:
-        """Tell Home Assistant of all hubs, and no more of those, or those parts of hubs, that are not there any more."""
-        told = self._facts.discovery
-        described: dict[str, Message] = {}
-        kept: set[str] = set()
-        if self._settings.discovery is not None:
-            for hub in self._hubs.values():
-                messages = self._discovery.messages(hub.settings, hub.layout, hub.firmware)
-                described |= {message.topic: message for message in messages}
-                if hub.layout is None:
-                    kept |= {topic for topic in told if f"/vegehub_{hub.mac}/" in topic}
-        gone = told - described.keys() - kept
-        self._board.put(Message(topic, "") for topic in gone)
-        self._board.put(described.values())
-        if described.keys() | kept != told:
-            self._facts.discovery = {*described, *kept}
-            await self._facts.save()
-
     # --- On each connection -------------------------------------------------------------------------------------------
 
     async def _begin(self, connection: Connection) -> None:
@@ -288,12 +251,17 @@ class MqttBridge:
         if self._settings.commands:
             # Marked as retained even if they come live: such a command would come again at the next connection.
             topics += [(self._topics.command(mac, "+"), True) for mac in self._hubs]
-        for topic in await connection.subscribe(topics):
-            _LOGGER.error("the broker does not let us subscribe to %s", topic)
+        ungranted = set(await connection.subscribe(topics))
         try:
             await connection.publish(self._online)
-        except VegeHubPublishError as err:
-            _LOGGER.error("%s; no command will be carried out", err)  # noqa: TRY400 - the text says it all
+        except VegeHubPublishError:
+            ungranted.add(self._online.topic)
+        if new := sorted(ungranted - self._ungranted):
+            # Once, and not at each of many connections.
+            _LOGGER.error(
+                "the broker does not let us use %s; commands that hang on it are not carried out", _named(new)
+            )
+        self._ungranted = ungranted
         self._board.repeat()
 
     async def _status(self) -> Message:
@@ -302,14 +270,18 @@ class MqttBridge:
             "started": iso(self._started),
             "in_charge": self._commander.in_charge,
             "hubs": len(self._hubs),
-            "updates_published": self.published,
-            "commands": self._commander.handled,
+            "updates_published": self._publisher.published,
+            "commands": self._executor.handled,
             "connects": self._broker.connects,
         }
         with suppress(VegeHubError):
             counts = await self._journal.counts()
             document |= {"journal_waiting": counts.pending, "journal_parked": counts.parked}
         return Message(self._topics.bridge_status(self._settings.name), json.dumps(document))
+
+
+def _named(topics: Sequence[str]) -> str:
+    return topics[0] if len(topics) == 1 else f"{topics[0]} and {len(topics) - 1} more"
 
 
 def _make_folder(settings: BridgeSettings) -> None:

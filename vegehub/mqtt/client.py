@@ -6,18 +6,21 @@ import asyncio
 import logging
 import socket
 import traceback
-from contextlib import suppress
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
 
 import aiomqtt
 from aiomqtt import MqttError
 from paho.mqtt.client import MQTT_ERR_SUCCESS
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from .commands import MAX_COMMAND
+from .topics import COMMAND_ENDING
 
 if TYPE_CHECKING:
     import ssl
@@ -34,10 +37,12 @@ _PACKETS.setLevel(logging.CRITICAL)
 
 MAX_PACKET = 16 * 2**20
 """Bytes of the largest packet that the broker may send us; it drops larger ones."""
-_MAX_WAITING = 1000
+MAX_WAITING = 1000
+"""Commands that may wait to be carried out."""
 _INFLIGHT = 20
 _FIRST_FAILURE = 0x80
 _GOODBYE = 0.5
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +52,22 @@ class Incoming:
     topic: str
     payload: bytes
     retain: bool
+    received_at: datetime
+    """When it came, aware: what it says of time counts from then, however long it has to wait."""
 
 
 class _Inbox(asyncio.Queue[aiomqtt.Message]):
-    """Keeps a bounded number of messages, each of a bounded length, whoever sends them."""
+    """Keeps a bounded number of messages, each of a bounded length, whoever sends them.
+
+    Commands are dropped first: who is in charge hangs on what is said of bridges.
+    """
 
     dropped = 0
+    received_at = datetime.fromtimestamp(0, UTC)
+    """When the message came that was taken out last."""
 
     def put_nowait(self, item: aiomqtt.Message) -> None:
-        if self.qsize() >= _MAX_WAITING:
+        if self.qsize() >= (MAX_WAITING if item.topic.value.endswith(COMMAND_ENDING) else 2 * MAX_WAITING):
             self.dropped += 1
             if self.dropped == 1:
                 _LOGGER.warning("commands come faster than they are carried out: some are dropped, without an answer")
@@ -63,6 +75,18 @@ class _Inbox(asyncio.Queue[aiomqtt.Message]):
         if len(item.payload) > MAX_COMMAND:
             item.payload = bytes(item.payload[: MAX_COMMAND + 1])
         super().put_nowait(item)
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self._times: deque[datetime] = deque()
+
+    def _put(self, item: aiomqtt.Message) -> None:
+        self._times.append(datetime.now(UTC))
+        super()._put(item)
+
+    def _get(self) -> aiomqtt.Message:
+        self.received_at = self._times.popleft()
+        return super()._get()
 
 
 class Client(aiomqtt.Client):
@@ -87,7 +111,12 @@ class Client(aiomqtt.Client):
             properties=wishes,
             tls_context=tls,
             queue_type=_Inbox,
+            # Messages are small and many: one must not wait until the broker has confirmed the packet before it.
+            socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
             logger=_PACKETS,
+        )
+        self._farewell = ReasonCode(
+            PacketTypes.DISCONNECT, "Normal disconnection" if will is None else "Disconnect with will message"
         )
         self._acks: dict[int, asyncio.Future[Any]] = {}
         self._slots = asyncio.Semaphore(_INFLIGHT)
@@ -107,6 +136,9 @@ class Client(aiomqtt.Client):
             await self._attempted.wait()
             entering.cancel()
             await asyncio.wait((entering,))
+            if not entering.cancelled():
+                # Seen: cancelled as well, we have something else to raise.
+                entering.exception()
             if self._connected.cancelled():
                 # aiomqtt looks at it once more, when the connection ends.
                 self._connected = asyncio.get_running_loop().create_future()
@@ -114,11 +146,20 @@ class Client(aiomqtt.Client):
             raise
 
     async def leave(self) -> None:
-        """Disconnect, without waiting long for a broker that does not answer."""
+        """Disconnect, and have the broker give our last will; without waiting long for one that does not answer.
+
+        Only the broker knows whether it was told that we are there: so it is the one to say that we are gone.
+        """
         self.forget()
-        self.timeout = _GOODBYE
-        with suppress(MqttError):
-            await self.__aexit__(None, None, None)
+        if not self._disconnected.done() and self._client.disconnect(self._farewell) == MQTT_ERR_SUCCESS:
+            await asyncio.wait((self._disconnected,), timeout=_GOODBYE)
+        if self._client.socket() is not None:
+            # A broker that takes nothing has not even taken our goodbye.
+            self._client._sock_close()  # noqa: SLF001 - paho closes only once it is written
+        for future in (self._connected, self._disconnected):
+            if future.done() and not future.cancelled():
+                # Seen: who used the connection has found it out by a call of its own.
+                future.exception()
 
     async def send(self, topic: str, payload: str, *, retain: bool, timeout: float) -> str:
         """Publish with QoS 1 and wait for the answer: "" for taken, else why it was refused.
@@ -165,7 +206,7 @@ class Client(aiomqtt.Client):
             if self._disconnected.done():
                 self.forget()
         payload = message.payload if isinstance(message.payload, bytes) else b""
-        return Incoming(str(message.topic), payload, message.retain)
+        return Incoming(message.topic.value, payload, message.retain, cast("_Inbox", self._queue).received_at)
 
     def forget(self) -> None:
         """Tell those who wait for an answer that none will come."""
@@ -214,6 +255,10 @@ class Client(aiomqtt.Client):
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:  # noqa: ARG002 - paho's signature
+        if _QUICK_ACK is not None and (sock := client.socket()) is not None:
+            # A broker that sends each answer by itself, as Mosquitto does unless told otherwise, waits with the next one
+            # for the confirmation of this, which Linux would hold back for 40 ms: ten messages of an update wait for it.
+            sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         answer = self._acks.get(mid)
         if answer is not None and not answer.done():
             answer.set_result(reason_code)

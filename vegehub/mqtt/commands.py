@@ -51,6 +51,10 @@ class Command:
     id: str | None = None
     """The sender's own; a second command with the same id is not carried out."""
 
+    def has_expired(self, now: datetime) -> bool:
+        """Tell whether it must not be sent any more."""
+        return self.expires_at is not None and self.expires_at <= now
+
     def document(self) -> dict[str, Any]:
         """Return the command as results quote it."""
         quoted: dict[str, Any] = {"state": "ON" if self.is_on else "OFF"}
@@ -58,6 +62,12 @@ class Command:
         if self.expires_at is not None:
             quoted["expires_at"] = self.expires_at.isoformat().replace("+00:00", "Z")
         return quoted
+
+
+def expiry_of(document: dict[str, Any]) -> datetime | None:
+    """Return the expiry of a command as ``Command.document`` gave it; None if it has none."""
+    text = document.get("expires_at")
+    return _moment(text) if isinstance(text, str) else None
 
 
 def read_command(payload: bytes, rules: CommandRules, now: datetime) -> Command:

@@ -15,11 +15,12 @@ from .facts import Facts
 from .messages import OFF, ON
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import timedelta
 
     from vegehub.layout import SlotLayout
     from vegehub.models import HubInfo
+    from vegehub.sensors import SensorCurve
     from vegehub.session import SessionOwner
     from vegehub.updates import Update
 
@@ -108,6 +109,11 @@ class BridgedHub:
         return type(known)(int(inputs), int(actuators), bool(battery))
 
     @property
+    def curves(self) -> Mapping[int, SensorCurve]:
+        """What is connected to its inputs, counted from 1, as far as the settings say it."""
+        return {number: sensor.curve for number, sensor in self.settings.sensors.items()}
+
+    @property
     def firmware(self) -> str:
         """What the hub said last; "" until it is known."""
         return "" if self.facts is None else self.facts.firmware
@@ -145,6 +151,12 @@ class BridgedHub:
         if is_on and not self._closed:
             loop = asyncio.get_running_loop()
             self._ends[actuator] = loop.call_later(seconds + LOOK_DELAY, self._over, actuator)
+
+    def doubted(self) -> None:
+        """Take note that nobody knows whether it took a command: what its actuators do has to be asked."""
+        self._must_read_states = True
+        self._failures = 0
+        self.look()
 
     def look(self) -> None:
         """Ask the hub, which is awake, what we need to know of it and do not; nothing once we know it all."""

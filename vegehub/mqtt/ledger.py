@@ -65,6 +65,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._executor: ThreadPoolExecutor | None = None
+        self._cleaned = 0.0
         self._connection: sqlite3.Connection | None = None
 
     async def open(self, now: float) -> list[Entry]:
@@ -134,7 +135,7 @@ class Ledger:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA fullfsync = ON")
-            connection.execute("DELETE FROM commands WHERE received < ? AND reported = 1", (now - KEEP_DAYS * _DAY,))
+            self._clean(connection, now)
         except BaseException:
             connection.close()
             raise
@@ -166,8 +167,15 @@ class Ledger:
                 for key, topic, id_, command, sending, result in rows
             ]
 
+    def _clean(self, connection: sqlite3.Connection, now: float) -> None:
+        """Forget what is too old to be asked for."""
+        connection.execute("DELETE FROM commands WHERE received < ? AND reported = 1", (now - KEEP_DAYS * _DAY,))
+        self._cleaned = now
+
     def _add(self, topic: str, id: str | None, command: str, now: float) -> int:  # noqa: A002 - as above
         connection = self._opened()
+        if now - self._cleaned > _DAY:
+            self._clean(connection, now)
         connection.execute("PRAGMA synchronous = FULL")
         statement = "INSERT INTO commands(topic, id, command, received) VALUES(?, ?, ?, ?)"
         return connection.execute(statement, (topic, id, command, now)).lastrowid or 0

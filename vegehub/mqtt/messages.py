@@ -109,8 +109,11 @@ def update_document(update: Update, layout: SlotLayout | None, sensors: Mapping[
 
 
 def presence_messages(hub_key: str, presence: Presence, topics: Topics) -> list[Message]:
-    """Return what is published of a hub's presence; nothing of a hub that this bridge never heard."""
-    if presence.last_seen is None:
+    """Return what is published of a hub's presence; nothing of one that was not heard yet, and is not overdue.
+
+    What an earlier run said of a hub that is gone since must not stand for ever.
+    """
+    if presence.last_seen is None and presence.state is not PresenceState.STALE:
         return []
     document = {
         "state": presence.state.value,

@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .broker import VegeHubBrokerError, VegeHubPublishError
+from .connection import VegeHubBrokerError, VegeHubPublishError
 from .ledger import VegeHubLedgerError
 
 if TYPE_CHECKING:

@@ -8,12 +8,14 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from vegehub.exceptions import VegeHubError, VegeHubValueError
 
 from .bridge import MqttBridge
-from .broker import check_broker, load_client
+from .broker import check_broker
+from .connection import load_client
 from .discovery import Discovery
 from .settings_file import load_settings
 from .topics import Topics
@@ -34,6 +36,32 @@ async def serve(settings: BridgeSettings) -> None:
     async with MqttBridge(settings) as bridge:
         print(f"listening for hubs on {settings.receiver.host}:{bridge.receiver.port}", flush=True)  # noqa: T201 - said to whoever started it
         await bridge.finished()
+
+
+async def until_stopped(settings: BridgeSettings) -> None:
+    """Run a bridge until SIGINT or SIGTERM, or until cancelled, and end in good order."""
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    received: list[int] = []
+
+    def stop(number: int) -> None:
+        # A second one does not break off what the first one has begun.
+        if not received and task is not None:
+            task.cancel()
+        received.append(number)
+
+    with suppress(NotImplementedError):  # Windows
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number)
+    try:
+        await serve(settings)
+    except asyncio.CancelledError:
+        if not received:
+            raise
+    finally:
+        with suppress(NotImplementedError):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
 
 async def check(settings: BridgeSettings) -> str:
@@ -107,19 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif arguments.check:
             print(asyncio.run(check(settings)))  # noqa: T201 - as above
         else:
-            asyncio.run(_until_stopped(settings))
+            asyncio.run(until_stopped(settings))
     except (VegeHubError, OSError) as err:
         print(f"error: {err}", file=sys.stderr)  # noqa: T201 - as above
         return USAGE if isinstance(err, VegeHubValueError) else FAILED
     return 0
-
-
-async def _until_stopped(settings: BridgeSettings) -> None:
-    """Run a bridge until SIGINT or SIGTERM, and end in good order."""
-    task = asyncio.ensure_future(serve(settings))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
-    await asyncio.wait((task,))
-    if not task.cancelled():
-        task.result()

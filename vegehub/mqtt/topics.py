@@ -10,6 +10,8 @@ from vegehub.exceptions import VegeHubValueError
 
 DEFAULT_PREFIX = "vegehub"
 DEFAULT_DISCOVERY = "homeassistant"
+COMMAND_ENDING = "/set"
+"""How the topics of commands end, and no other that a bridge listens to."""
 _LEVELS = re.compile(r"[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,7}")
 _BRIDGES = "bridge"  # no MAC, so that it cannot be the level of a hub
 
@@ -71,7 +73,7 @@ class Topics:
 
     def command(self, hub_key: str, number: int | str) -> str:
         """Return the topic of commands to an actuator; ``+`` for all actuators of a hub."""
-        return f"{self.actuator(hub_key, number)}/set"
+        return f"{self.actuator(hub_key, number)}{COMMAND_ENDING}"
 
     def result(self, hub_key: str, number: int | str) -> str:
         """Return the topic of what became of commands to an actuator."""
@@ -84,6 +86,16 @@ class Topics:
     def bridge_status(self, name: str) -> str:
         """Return the topic of a bridge's counters."""
         return f"{self.prefix}/{_BRIDGES}/{name}/status"
+
+    def tree(self, topic: str) -> str:
+        """Return what a topic belongs to: a hub, the bridges, or the place where Home Assistant looks for devices."""
+        if self.is_own(topic):
+            return f"{self.prefix}/{topic.removeprefix(f'{self.prefix}/').partition('/')[0]}"
+        return topic.rsplit("/", 4)[0]  # COMPONENT/DEVICE/NAME/config
+
+    def is_own(self, topic: str) -> bool:
+        """Tell whether a topic is below the prefix."""
+        return topic.startswith(f"{self.prefix}/")
 
     def read_command(self, topic: str) -> CommandTopic | None:
         """Take the topic of a command apart; None for any other topic."""

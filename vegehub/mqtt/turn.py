@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _CommandT = TypeVar("_CommandT")
+
+_MAX_UNDECIDED = 1000
 
 ONLINE = "online"
 """What a bridge or a hub says of itself ..."""
@@ -28,12 +31,16 @@ class Turn(Generic[_CommandT]):
         self._name = name
         self._group = tuple(group)
         self._online: set[str] = set()
-        self._undecided: list[_CommandT] = []
+        self._undecided: deque[_CommandT] = deque(maxlen=_MAX_UNDECIDED)
 
     @property
     def is_mine(self) -> bool:
         """Whether a command that comes now is for this bridge."""
         return self._first() == self._name
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a bridge is known to be online."""
+        return name in self._online
 
     @property
     def is_online(self) -> bool:
@@ -58,7 +65,8 @@ class Turn(Generic[_CommandT]):
             self._online.discard(name)
             return []
         self._online.add(name)
-        decided, self._undecided = self._undecided, []
+        decided = list(self._undecided)
+        self._undecided.clear()
         return decided if name == self._name else []
 
     def _first(self) -> str | None:
