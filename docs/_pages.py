@@ -63,7 +63,7 @@ def site_target(path: str) -> tuple[str, str] | None:
         return "index.md", ""
     if path == "examples":
         return EXAMPLES, ""
-    if path.startswith("examples/"):
+    if path.startswith("examples/") and path.endswith(".py"):
         return EXAMPLES, f"#{Path(path).stem}"
     return (ROOT_PAGES[path], "") if path in ROOT_PAGES else None
 
