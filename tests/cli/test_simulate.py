@@ -73,7 +73,7 @@ async def test_address_that_is_taken_ends_with_1(cli: CommandLine, simulated_hub
 async def test_without_multicast_the_hubs_run_unannounced(cli: CommandLine) -> None:
     # A module of this name is found before the real one, and refuses like a machine without multicast.
     (cli.folder / "guard" / "zeroconf").mkdir()
-    (cli.folder / "guard" / "zeroconf" / "__init__.py").write_text("")
+    (cli.folder / "guard" / "zeroconf" / "__init__.py").write_text("class ServiceInfo: ...\nclass Zeroconf: ...\n")
     (cli.folder / "guard" / "zeroconf" / "asyncio.py").write_text(
         "class AsyncZeroconf:\n    def __init__(self, **_):\n        raise OSError('no multicast here')\n"
     )
