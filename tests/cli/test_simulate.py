@@ -73,10 +73,10 @@ async def test_address_that_is_taken_ends_with_1(cli: CommandLine, simulated_hub
 async def test_without_multicast_the_hubs_run_unannounced(cli: CommandLine) -> None:
     # A module of this name is found before the real one, and refuses like a machine without multicast.
     (cli.folder / "guard" / "zeroconf").mkdir()
-    (cli.folder / "guard" / "zeroconf" / "__init__.py").write_text("class ServiceInfo: ...\nclass Zeroconf: ...\n")
-    (cli.folder / "guard" / "zeroconf" / "asyncio.py").write_text(
-        "class AsyncZeroconf:\n    def __init__(self, **_):\n        raise OSError('no multicast here')\n"
+    (cli.folder / "guard" / "zeroconf" / "__init__.py").write_text(
+        "class ServiceInfo: ...\nclass Zeroconf:\n    def __init__(self, **_):\n        raise OSError('no multicast here')\n"
     )
+    (cli.folder / "guard" / "zeroconf" / "asyncio.py").write_text("class AsyncZeroconf: ...\n")
     async with cli.terminal("simulate") as terminal:
         await terminal.until("Ctrl-C ends")
         assert "not announced by mDNS: no multicast here" in terminal.text
