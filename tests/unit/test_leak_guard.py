@@ -583,6 +583,7 @@ def results_of(tmp_path: Path, tests: str, *options: str) -> tuple[dict[str, str
 
 def test_every_async_test_is_guarded_against_leaks_and_blocking_calls(tmp_path):
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    shutil.copy(ROOT / "tests" / "own_network.py", tmp_path)
     ended, said = results_of(tmp_path, GUARDED_TESTS)
     assert ended == {
         "test_clean": "PASSED",
