@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import ipaddress
+import linecache
 import re
 import signal
 import socket
@@ -174,6 +175,12 @@ def _nothing_blocks() -> Iterator[None]:
     yield
     buster.deactivate()
 
+
+# --- Time -------------------------------------------------------------------------------------------------------------
+
+# The leak guard has asyncio note where each callback was made, and Python then asks the disk each time whether any of
+# these files has changed. None does while tests run, and the asking is a quarter of their CPU time.
+linecache.checkcache = lambda _filename=None: None
 
 # --- Nothing leaks ----------------------------------------------------------------------------------------------------
 
