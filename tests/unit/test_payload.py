@@ -288,20 +288,20 @@ def test_a_field_of_any_value_is_read_or_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("read", "expected"),
+    ("read", "value", "text"),
     [
-        (as_object, "an object"),
-        (as_list, "a list"),
-        (as_int, "an integer"),
-        (as_count, "an integer"),
-        (as_number, "a number"),
-        (as_text, "text"),
+        (as_object, [], "an object, got a list"),
+        (as_list, {}, "a list, got an object"),
+        (as_int, {}, "an integer, got an object"),
+        (as_count, {}, "an integer, got an object"),
+        (as_number, True, "a number, got true or false"),
+        (as_text, {}, "text, got an object"),
     ],
 )
-def test_what_has_no_path_is_the_payload(read: Callable[[object], object], expected: str) -> None:
+def test_what_has_no_path_is_the_payload(read: Callable[[object], object], value: object, text: str) -> None:
     with pytest.raises(VegeHubPayloadError) as caught:
-        read(None)
-    assert (str(caught.value), caught.value.path) == (f"payload: expected {expected}, got null", "")
+        read(value)
+    assert (str(caught.value), caught.value.path) == (f"payload: expected {text}", "")
 
 
 @pytest.mark.parametrize("text", ["0", "1000"])
@@ -317,6 +317,7 @@ def test_a_count_beyond_its_limits_is_refused_in_these_words(value: object, path
     assert (str(caught.value), caught.value.path) == (f"{start}: expected an integer from 0 to 1000", path)
 
 
-def test_what_is_nested_too_deeply_is_refused_in_these_words() -> None:
+@pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 100_000])
+def test_what_is_nested_too_deeply_is_refused_in_these_words(levels: int) -> None:
     with pytest.raises(ValueError, match=r"^nested too deeply$"):
-        decode_json(nested(MAX_DEPTH + 1))
+        decode_json(nested(levels))
