@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from vegehub.simulator import SimulatedHub, Simulation
 
 OK = b'{"error":"success"}'
 
@@ -26,6 +28,14 @@ async def until(condition: Callable[[], object]) -> None:
 async def turn_the_loop(times: int = 10) -> None:
     for _ in range(times):
         await asyncio.sleep(0)
+
+
+async def drain(simulation: Simulation, hubs: Iterable[SimulatedHub]) -> None:
+    """Have the hubs send until none has a sample left: while one of them sends, others take new ones."""
+    while waiting := [hub for hub in hubs if hub.backlog]:
+        for hub in waiting:
+            hub.send_update()
+        await simulation.advance(60)
 
 
 def without_slowness(errors: str) -> str:

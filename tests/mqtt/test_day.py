@@ -22,6 +22,7 @@ from mqtt.harness import (
     url_of,
 )
 from paho.mqtt.subscribeoptions import SubscribeOptions
+from raw_hub import drain
 
 from vegehub.simulator import Simulation
 
@@ -141,10 +142,7 @@ async def test_a_day_of_a_hundred_hubs_with_two_outages_of_the_broker_and_a_cras
             if event is not None:
                 await event
         await asyncio.gather(*commands)
-        for hub in hubs:
-            while hub.backlog:
-                hub.send_update()
-                await simulation.advance(60)
+        await drain(simulation, hubs)
         taken = {(hub.mac, slot, text): {value} for hub in hubs for slot, text, value in hub.samples_taken}
         await until(lambda: len(consumer.samples) >= len(taken))
         finished = await bridge.stop()

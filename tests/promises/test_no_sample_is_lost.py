@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from programs import ROOT, STRICT
+from raw_hub import drain
 
 from vegehub.simulator import Simulation
 
@@ -112,10 +113,7 @@ async def test_a_day_of_twenty_battery_hubs_with_five_restarts_and_a_consumer_th
                 await recorder.start()
             else:
                 await simulation.advance(STEP)
-        for hub in hubs:
-            while hub.backlog:
-                hub.send_update()
-                await simulation.advance(60)
+        await drain(simulation, hubs)
         taken = Counter((hub.mac, *sample) for hub in hubs for sample in hub.samples_taken)
         assert sum(hub.samples_dropped for hub in hubs) == 0
     failures.cancel()

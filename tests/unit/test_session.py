@@ -260,6 +260,25 @@ class TestOwnedSession:
             with pytest.raises(VegeHubSessionError, match="another event loop"):
                 await asyncio.to_thread(use_elsewhere)
 
+    async def test_closed_from_another_loop_is_left_to_its_own(
+        self, simulated_hub: SimulatedHub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        closers: list[int] = []
+        close = aiohttp.TCPConnector.close
+
+        def noting_the_thread(connector: aiohttp.TCPConnector, **options: Any) -> Any:
+            closers.append(threading.get_ident())
+            return close(connector, **options)
+
+        monkeypatch.setattr(aiohttp.TCPConnector, "close", noting_the_thread)
+        hub = VegeHub(simulated_hub.address)
+        await hub.request_update()
+        session = hub._session
+        assert session is not None
+        await asyncio.to_thread(lambda: asyncio.run(hub.close()))
+        await until(lambda: session.closed)
+        assert closers == [threading.get_ident()]
+
 
 SCRIPT = """
 import asyncio, gc, socket
