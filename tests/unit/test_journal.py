@@ -847,6 +847,7 @@ async def main():
     async with Journal(sys.argv[1]) as journal:
         def consumer(update):
             print(update.delivery_id, update.readings[1].samples[0].value, flush=True)
+            sys.stdin.readline()
         await journal.deliver(consumer)
 
 asyncio.run(main())
@@ -854,15 +855,27 @@ asyncio.run(main())
 
 
 def killed_after(lines: int, program: str, *arguments: str) -> list[str]:
-    """Run a program until it has printed so many lines, kill it in the middle of its work, and return all it printed."""
+    """Run a program until it has printed so many lines, kill it in the middle of its work, and return all it printed.
+
+    It finds as many lines to read: a program that reads one after each that it prints cannot have come to its end before.
+    """
     command = [sys.executable, "-c", program, *arguments]
     root = Path(__file__).parents[2]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
     ) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
-        printed = [process.stdout.readline().strip() for _ in range(lines)]
-        process.send_signal(signal.SIGKILL)
+        try:
+            process.stdin.write("\n" * lines)
+            process.stdin.flush()
+            printed = [process.stdout.readline().strip() for _ in range(lines)]
+        finally:
+            process.send_signal(signal.SIGKILL)
         printed += [line.strip() for line in process.stdout]
     assert process.returncode == -signal.SIGKILL
     return [line for line in printed if line]
