@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 OURS, PUBLISHED, AIOHTTP, ASYNCIO = "this library", "published client", "minimal aiohttp", "minimal asyncio"
+AGAIN = "minimal aiohttp, again"
+"""The control: what it shows against minimal aiohttp is no difference, but what the measurement makes of none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Bench:
     def contestants(self, *names: str) -> list[Contestant]:
         """Return those of the names that can be measured here."""
         pythons = {PUBLISHED: self.published}
-        clients = {AIOHTTP: "aiohttp", ASYNCIO: "asyncio"}
+        clients = {AIOHTTP: "aiohttp", AGAIN: "aiohttp", ASYNCIO: "asyncio"}
         return [
             Contestant(name, python, clients.get(name, "vegehub"))
             for name in names

@@ -125,11 +125,9 @@ class SessionOwner:
         _LOGGER.debug("%s: session %#x opened", hub, id(lease.session))
         return lease.session
 
-    async def begin_call(self, hub: str = "") -> aiohttp.ClientSession:
-        """Return the session as ``get`` does and keep it open until ``end_call``."""
-        session = await self.get(hub)
+    def begin_call(self) -> None:
+        """Keep the session that ``get`` has just returned open until ``end_call``."""
         self._calls_running += 1
-        return session
 
     def end_call(self) -> None:
         """Say that a call has ended: the idle time begins."""

@@ -52,9 +52,10 @@ _LONGEST_PAUSE = 5.0
 class _Turn:
     """One hub's place in the queue, shared by all objects of an event loop, and what its last call left behind."""
 
-    __slots__ = ("__weakref__", "_calls", "_lock", "deadline", "ended_at", "session")
+    __slots__ = ("__weakref__", "_calls", "_lock", "deadline", "ended_at", "loop", "session")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self._lock = asyncio.Lock()
         self._calls = 0
         self.deadline = Deadline(loop)
@@ -83,24 +84,22 @@ class _Turn:
         self._calls -= 1
         self._lock.release()
 
-    def may_reuse(self, session: aiohttp.ClientSession, now: float) -> bool:
+    def may_reuse(self, session: aiohttp.ClientSession) -> bool:
         """Say whether a call now is probably sent on the connection of the call before."""
-        return self.session is not None and self.session() is session and now - self.ended_at <= REUSE_WINDOW
+        if self.session is None or self.session() is not session:
+            return False
+        return self.loop.time() - self.ended_at <= REUSE_WINDOW
 
 
-_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.WeakValueDictionary[tuple[str, int], _Turn]] = (
-    weakref.WeakKeyDictionary()
-)
+# By the id of the loop: a turn holds its loop, so that while it is here no other loop can have that id.
+_turns: weakref.WeakValueDictionary[tuple[int, str, int], _Turn] = weakref.WeakValueDictionary()
 
 
 def _turn_of(loop: asyncio.AbstractEventLoop, address: HubAddress) -> _Turn:
-    turns = _turns.get(loop)
-    if turns is None:
-        turns = _turns[loop] = weakref.WeakValueDictionary()
-    key = (address.host.lower(), address.port)
-    turn = turns.get(key)
+    key = (id(loop), address.host.lower(), address.port)
+    turn = _turns.get(key)
     if turn is None:
-        turn = turns[key] = _Turn(loop)
+        turn = _turns[key] = _Turn(loop)
     return turn
 
 
@@ -114,7 +113,7 @@ class Transport:
         self.timeout = timeout
         self.calls = 0
         self.resends = 0
-        self._turn: tuple[asyncio.AbstractEventLoop, _Turn] | None = None
+        self._turn: _Turn | None = None
         self._limits: tuple[object, aiohttp.ClientTimeout] | None = None
         self.move_to(address)
 
@@ -145,9 +144,9 @@ class Transport:
 
     async def _attempt(self, call: Call, payload: Any) -> Any:
         loop = asyncio.get_running_loop()
-        if self._turn is None or self._turn[0] is not loop:
-            self._turn = (loop, _turn_of(loop, self.address))
-        turn = self._turn[1]
+        turn = self._turn
+        if turn is None or turn.loop is not loop:
+            turn = self._turn = _turn_of(loop, self.address)
         try:
             await turn.take(self.timeout)
         except TimeoutError as err:
@@ -159,7 +158,7 @@ class Transport:
         try:
             self.calls += 1
             with turn.deadline.within(self.timeout):
-                return await self._exchange(loop, turn, call, payload)
+                return await self._exchange(turn, call, payload)
         except VegeHubError:
             raise
         except TimeoutError as err:
@@ -167,11 +166,12 @@ class Transport:
         finally:
             turn.give_back()
 
-    async def _exchange(self, loop: asyncio.AbstractEventLoop, turn: _Turn, call: Call, payload: Any) -> Any:
-        session = await self.owner.begin_call(self.host)
+    async def _exchange(self, turn: _Turn, call: Call, payload: Any) -> Any:
+        session = await self.owner.get(self.host)
+        self.owner.begin_call()
         try:
             # aiohttp sends a GET again by itself when a kept-alive connection turns out to be dead, a POST never.
-            resend = call.method != "GET" and turn.may_reuse(session, loop.time())
+            resend = call.method != "GET" and turn.may_reuse(session)
             turn.session = None
             while True:
                 try:
@@ -187,7 +187,7 @@ class Transport:
             if kept:
                 with suppress(TypeError):  # of a stand-in without weak references nothing need be known
                     turn.session = weakref.ref(session)
-                turn.ended_at = loop.time()
+                turn.ended_at = turn.loop.time()
         finally:
             self.owner.end_call()
         if _LOGGER.isEnabledFor(logging.DEBUG):

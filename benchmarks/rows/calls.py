@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.contest import AIOHTTP, ASYNCIO, OURS, PUBLISHED, Contestant, contest
+from benchmarks.contest import AGAIN, AIOHTTP, ASYNCIO, OURS, PUBLISHED, Contestant, contest
 from benchmarks.intervals import of_ratio, percentile
 from benchmarks.processes import Process
 from benchmarks.results import Goal, Result
@@ -47,11 +47,18 @@ def sessions(bench: Bench) -> list[Result]:
 
 
 def _with_one_session(bench: Bench, call: str, goal: Goal) -> list[Result]:
-    contestants = bench.contestants(OURS, AIOHTTP, PUBLISHED, ASYNCIO)
+    contestants = bench.contestants(OURS, AIOHTTP, AGAIN, PUBLISHED, ASYNCIO)
     found = _measured(
         contestants, "calls", call, _COUNT, rounds=bench.rounds(100, 600), generations=bench.rounds(4, 12)
     )
-    return _results(call, call, found, goal)
+    again = found.pop(AGAIN)
+    control = Result(
+        row=call,
+        what=f"{call}: control, calls/s of {AIOHTTP} against itself",
+        interval=of_ratio(_rate(again), _rate(found[AIOHTTP])),
+        unit="x",
+    )
+    return [*_results(call, call, found, goal), control]
 
 
 def _measured(
@@ -69,7 +76,7 @@ def _measured(
 
 
 def _results(row: str, label: str, found: dict[str, list[dict[str, Any]]], goal: Goal | None) -> list[Result]:
-    rate = {name: [len(a_round["each"]) / a_round["wall"] for a_round in rounds] for name, rounds in found.items()}
+    rate = {name: _rate(rounds) for name, rounds in found.items()}
     cpu = {name: [a_round["cpu"] / len(a_round["each"]) * 1e6 for a_round in rounds] for name, rounds in found.items()}
     results = [
         Result(
@@ -97,6 +104,10 @@ def _results(row: str, label: str, found: dict[str, list[dict[str, Any]]], goal:
         }
         results.append(Result(row=row, what=f"{label}: {name} of a call", medians=times, medians_unit="µs"))
     return results
+
+
+def _rate(rounds: list[dict[str, Any]]) -> list[float]:
+    return [len(a_round["each"]) / a_round["wall"] for a_round in rounds]
 
 
 def _medians(values: dict[str, Any]) -> dict[str, float]:
