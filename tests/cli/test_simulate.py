@@ -122,6 +122,7 @@ async def test_diagnostics_of_no_hub_are_an_error(cli: CommandLine) -> None:
     assert not (cli.folder / "kept").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["gen2-5.1-battery", "gen2-5.1-logger", "gen2-endpoints", "sprinkler-ac"])
 async def test_recorded_hub_plays_and_passes_the_contract(cli: CommandLine, profile: str) -> None:
     async with SimulatedHub(profile, seed=7) as hub:

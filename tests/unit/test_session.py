@@ -423,6 +423,17 @@ class TestOwner:
         gc.collect()
         assert gone() is None
 
+    async def test_is_idle_once_the_last_of_calls_that_overlapped_has_ended(self) -> None:
+        owner = SessionOwner(idle_timeout=1)
+        session = await owner.get()
+        owner.begin_call()
+        owner.begin_call()
+        owner.end_call()
+        await asyncio.sleep(1.2)
+        assert not session.closed
+        owner.end_call()
+        await until(lambda: session.closed)
+
     async def test_limits_the_connections_of_its_session_as_it_was_told(self) -> None:
         for owner, limit in ((SessionOwner(), 100), (SessionOwner(connection_limit=7), 7)):
             session = await owner.get()

@@ -243,7 +243,7 @@ class TestRetries:
 class TestResend:
     async def test_happens_once_when_a_kept_connection_dies(self) -> None:
         async def answer(hub: RawHub, writer: asyncio.StreamWriter) -> None:
-            if len(hub.requests) == 2:
+            if len(hub.requests) in (2, 4):
                 writer.transport.abort()
             else:
                 writer.write(reply())
@@ -253,6 +253,40 @@ class TestResend:
             await hub.set_actuator(0, 0, 60)
             assert (len(raw.requests), raw.connections) == (3, 2)
             assert hub.counters["resends"] == 1
+            await hub.set_actuator(1, 0, 60)
+            assert (len(raw.requests), raw.connections) == (5, 3)
+            assert hub.counters["resends"] == 2
+
+    async def test_stands_in_the_debug_log_between_the_calls(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def answer(hub: RawHub, writer: asyncio.StreamWriter) -> None:
+            if len(hub.requests) == 2:
+                writer.transport.abort()
+            else:
+                writer.write(reply())
+
+        with caplog.at_level(logging.DEBUG, "vegehub.transport"):
+            async with raw_hub(answer) as raw, VegeHub(raw.address) as hub:
+                await hub.set_actuator(1, 0, 60)
+                await hub.set_actuator(0, 0, 60)
+        where = f"{raw.address}: POST /api/actuators/set"
+        assert [record.getMessage() for record in caplog.records if record.name == "vegehub.transport"] == [
+            f"{where} -> 200, 19 bytes",
+            f"{where}: sent again, the connection was closed",
+            f"{where} -> 200, 19 bytes",
+        ]
+
+    async def test_of_a_read_is_the_one_that_aiohttp_does(self) -> None:
+        async def answer(hub: RawHub, writer: asyncio.StreamWriter) -> None:
+            if len(hub.requests) > 1:
+                writer.transport.abort()
+            else:
+                writer.write(reply())
+
+        async with raw_hub(answer) as raw, VegeHub(raw.address) as hub:
+            await hub.request_update()
+            with pytest.raises(VegeHubConnectionError):
+                await hub.request_update()
+            assert (len(raw.requests), hub.counters["resends"]) == (3, 0)
 
     async def test_happens_no_second_time(self) -> None:
         async def answer(hub: RawHub, writer: asyncio.StreamWriter) -> None:
