@@ -190,7 +190,7 @@ async def test_a_task_that_is_cancelled_already_keeps_that(deadline: Deadline) -
 def test_it_needs_a_task() -> None:
     loop = asyncio.new_event_loop()
     try:
-        with pytest.raises(RuntimeError, match="task"), Deadline(loop).within(FOREVER):
+        with pytest.raises(RuntimeError, match="^a deadline needs a task$"), Deadline(loop).within(FOREVER):
             pass
     finally:
         loop.close()

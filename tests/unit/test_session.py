@@ -434,6 +434,24 @@ class TestOwner:
         owner.end_call()
         await until(lambda: session.closed)
 
+    async def test_waits_no_longer_than_the_idle_time_after_a_call_in_the_middle_of_it(self) -> None:
+        owner = SessionOwner(idle_timeout=1)
+        session = await owner.get()
+        owner.begin_call()
+        await asyncio.sleep(0.6)
+        owner.end_call()
+        await asyncio.sleep(1.4)
+        await turn_the_loop()
+        assert session.closed
+
+    async def test_asks_the_system_for_names_whatever_else_is_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("aiohttp.connector.DefaultResolver", aiohttp.AsyncResolver)
+        owner = SessionOwner()
+        session = await owner.get()
+        assert isinstance(session.connector, aiohttp.TCPConnector)
+        assert isinstance(session.connector._resolver, aiohttp.ThreadedResolver)
+        await owner.close()
+
     async def test_limits_the_connections_of_its_session_as_it_was_told(self) -> None:
         for owner, limit in ((SessionOwner(), 100), (SessionOwner(connection_limit=7), 7)):
             session = await owner.get()
