@@ -187,10 +187,18 @@ async def test_a_task_that_is_cancelled_already_keeps_that(deadline: Deadline) -
     assert await task == 1
 
 
+async def test_serves_again_after_a_stop(deadline: Deadline) -> None:
+    with deadline.within(FOREVER):
+        pass
+    deadline.stop()
+    with pytest.raises(TimeoutError), deadline.within(0.01):
+        await asyncio.sleep(FOREVER)
+
+
 def test_it_needs_a_task() -> None:
     loop = asyncio.new_event_loop()
     try:
-        with pytest.raises(RuntimeError, match="^a deadline needs a task$"), Deadline(loop).within(FOREVER):
+        with pytest.raises(RuntimeError, match=r"^a deadline needs a task$"), Deadline(loop).within(FOREVER):
             pass
     finally:
         loop.close()

@@ -233,6 +233,15 @@ class TestRetries:
                 await hub.retrieve_mac_address(retries=3)
             assert len(raw.requests) == 1
 
+    async def test_are_not_made_of_a_proof(self) -> None:
+        async with (
+            raw_hub(reply(status="500 Internal Server Error")) as raw,
+            VegeHub(raw.address, "7C9EBD112233") as hub,
+        ):
+            with pytest.raises(VegeHubResponseError):
+                await hub.turn_off(0)
+            assert len(raw.requests) == 1
+
     @pytest.mark.parametrize("retries", [-1, 1.5, "2", True, None])
     async def test_must_be_a_count(self, retries: Any) -> None:
         hub = VegeHub("127.0.0.1:9")
