@@ -6,6 +6,7 @@ import gc
 import inspect
 import ipaddress
 import linecache
+import logging
 import re
 import signal
 import socket
@@ -197,6 +198,18 @@ def _nothing_leaks(request: pytest.FixtureRequest) -> None:
     is_async = request.node.get_closest_marker("asyncio") is not None
     if is_async and request.node.get_closest_marker("leaks_on_purpose") is None:
         request.getfixturevalue("vegehub_leak_guard")
+
+
+# --- Logging ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Undo what a program of ours that runs inside a test sets for its whole process, as it may."""
+    logger = logging.getLogger("vegehub")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 # --- Hubs that announce themselves ------------------------------------------------------------------------------------
