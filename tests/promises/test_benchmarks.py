@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 import subprocess
+import sys
 from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from programs import ROOT, Programs
 
 from benchmarks import __main__ as bench
 from benchmarks import page, report
-from benchmarks.contest import AIOHTTP, OURS, PUBLISHED, Bench, Contestant, contest, rotated
+from benchmarks.contest import AGAIN, AIOHTTP, OURS, PUBLISHED, Bench, Contestant, contest, rotated
 from benchmarks.intervals import Interval, of_median, of_ratio, percentile
 from benchmarks.plot import place, plain
 from benchmarks.processes import JobFailedError, Process
@@ -146,6 +148,20 @@ class TestContest:
         )
         assert {name: len(rounds) for name, rounds in found.items()} == dict.fromkeys(whats, 3)
         assert all(value > 0 for rounds in found.values() for value in rounds)
+
+    @pytest.mark.skipif(
+        sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2,
+        reason="needs Linux and two processors",
+    )
+    def test_a_client_and_its_hub_stay_on_processors_of_their_own(self) -> None:
+        with Process("worker") as client, Process("worker") as other, Process("hub") as hub:
+            places = [os.sched_getaffinity(process.pid) for process in (client, other, hub)]
+        assert [len(place) for place in places] == [1, 1, 1]
+        assert places[0] == places[1] != places[2]
+
+    def test_the_control_is_minimal_aiohttp_under_another_name(self) -> None:
+        one, again = Bench(quick=True, python="python", published=None).contestants(AIOHTTP, AGAIN)
+        assert (one.client, one.python) == (again.client, again.python)
 
     def test_what_a_contestant_raises_is_told(self) -> None:
         with Process("worker") as worker, pytest.raises(JobFailedError, match="no_such_curve"):
