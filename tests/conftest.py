@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 pytest_plugins = ["vegehub.testing.plugin"]
 
 # Slowness is the machine's, not the code's: no example is judged by the time that it takes.
-hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# The same commit gets the same verdict; `pytest --hypothesis-profile explore` tries what was not tried before.
+hypothesis.settings.register_profile("explore", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("tests", hypothesis.settings.get_profile("explore"), derandomize=True)
 hypothesis.settings.load_profile("tests")
 
 # --- Network: loopback only -------------------------------------------------------------------------------------------

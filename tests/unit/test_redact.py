@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vegehub.payload import decode_json
@@ -180,6 +180,7 @@ def test_redacting_twice_changes_nothing_more(document: Any) -> None:
 
 @given(secret=st.text("0123456789", min_size=12, max_size=12), key=st.sampled_from(SECRET_KEYS), document=JSON)
 def test_a_secret_anywhere_is_gone(secret: str, key: str, document: Any) -> None:
+    assume(secret not in json.dumps(document))  # a number of the document may have the same digits, and it stays
     shown = redact({"a": [document, {key: secret, "b": {key: [secret]}}], "url": f"http://h/{secret}"})
     assert secret not in json.dumps(shown)
 
