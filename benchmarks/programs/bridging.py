@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import pipe
-from .receiving import _resident as resident
+from .receiving import resident
 
 if TYPE_CHECKING:
     from vegehub.mqtt import MqttBridge

@@ -63,7 +63,7 @@ class _Receiving:
             "delivered": self._delivered,
             "polls": self._polls,
             "cpu": time.process_time(),
-            "rss": _resident(),
+            "rss": resident(),
             "sockets": open_sockets(),
         }
 
@@ -81,7 +81,7 @@ class _Receiving:
         self._delivered += 1
 
 
-def _resident() -> int:
+def resident() -> int:
     """Return the bytes of memory in use; where there is no /proc, the most that ever were."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])

@@ -52,27 +52,21 @@ def fleet(bench: Bench) -> list[Result]:
                 },
                 generations=bench.rounds(2 if count == _MOST else 1, 3),
             )
-            by = {
-                key: {name: [a_round[key] * 1e3 for a_round in rounds] for name, rounds in found.items()}
-                for key in ("wall", "cpu")
-            }
+            times = _milliseconds(found)
             for name in (OURS, _OWN, _MANAGER):
                 label = "a shared session" if name == OURS else name
                 results.append(
                     Result(
                         row="fleet",
                         what=f"{count} hubs at once, {label}: time against {AIOHTTP}",
-                        interval=of_ratio(by["wall"][name], by["wall"][AIOHTTP]),
+                        interval=of_ratio(times[name], times[AIOHTTP]),
                         unit="x",
                         goal=_TIME_GOAL if count == _MOST and name == OURS else None,
-                        medians={name: median(rounds) for name, rounds in by["wall"].items()} if name == OURS else {},
+                        medians={name: median(rounds) for name, rounds in times.items()} if name == OURS else {},
                         medians_unit="ms",
                     )
                 )
-            for key, label, factor, unit in (("cpu", "CPU", 1e3, "ms"), ("sockets", "open sockets", 1, "")):
-                medians = {name: median(a_round[key] for a_round in rounds) * factor for name, rounds in found.items()}
-                what = f"{count} hubs at once: {label}"
-                results.append(Result(row="fleet", what=what, medians=medians, medians_unit=unit))
+            results += _cost("fleet", f"{count} hubs at once", found)
     return results
 
 
@@ -108,7 +102,7 @@ def sleepers(bench: Bench) -> list[Result]:
 
 
 def _beside(count: int, names: list[str], found: dict[str, list[dict[str, float]]]) -> list[Result]:
-    times = {name: [a_round["wall"] * 1e3 for a_round in rounds] for name, rounds in found.items()}
+    times = _milliseconds(found)
     label = f"{count} hubs beside {count} asleep"
     results = [
         Result(
@@ -122,9 +116,19 @@ def _beside(count: int, names: list[str], found: dict[str, list[dict[str, float]
         )
         for name in names
     ]
+    return [*results, *_cost("sleepers", label, {name: found[name + _BESIDE] for name in names})]
+
+
+def _milliseconds(found: dict[str, list[dict[str, float]]]) -> dict[str, list[float]]:
+    return {name: [a_round["wall"] * 1e3 for a_round in rounds] for name, rounds in found.items()}
+
+
+def _cost(row: str, label: str, found: dict[str, list[dict[str, float]]]) -> list[Result]:
+    """Show what a poll cost each contestant beside its time."""
+    results = []
     for key, what, factor, unit in (("cpu", "CPU", 1e3, "ms"), ("sockets", "open sockets", 1, "")):
-        medians = {name: median(a_round[key] for a_round in found[name + _BESIDE]) * factor for name in names}
-        results.append(Result(row="sleepers", what=f"{label}: {what}", medians=medians, medians_unit=unit))
+        medians = {name: median(a_round[key] for a_round in rounds) * factor for name, rounds in found.items()}
+        results.append(Result(row=row, what=f"{label}: {what}", medians=medians, medians_unit=unit))
     return results
 
 

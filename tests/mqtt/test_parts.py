@@ -160,12 +160,18 @@ async def test_what_a_crash_leaves_is_found_again(tmp_path) -> None:
     await again.close()
 
 
-async def test_an_id_is_known_for_eight_days_and_per_actuator(tmp_path) -> None:
-    ledger = Ledger(tmp_path / "commands.db")
+async def ledger_with_a_result(folder) -> Ledger:
+    """An open ledger in which command "a" of topic "t" has been answered in the first second."""
+    ledger = Ledger(folder / "commands.db")
     await ledger.open(0.0)
     key = await ledger.add("t", "a", {}, 0.0)
     await ledger.finish(key, {"outcome": "delivered"})
     await ledger.reported(key)
+    return ledger
+
+
+async def test_an_id_is_known_for_eight_days_and_per_actuator(tmp_path) -> None:
+    ledger = await ledger_with_a_result(tmp_path)
     assert await ledger.find("other", "a") is None
     await ledger.close()
     for day, known in ((8, True), (9, False)):
@@ -175,11 +181,7 @@ async def test_an_id_is_known_for_eight_days_and_per_actuator(tmp_path) -> None:
 
 
 async def test_a_ledger_that_stays_open_forgets_as_well(tmp_path) -> None:
-    ledger = Ledger(tmp_path / "commands.db")
-    await ledger.open(0.0)
-    key = await ledger.add("t", "a", {}, 0.0)
-    await ledger.finish(key, {"outcome": "delivered"})
-    await ledger.reported(key)
+    ledger = await ledger_with_a_result(tmp_path)
     for day, known in ((8, True), (9, True), (10, False)):
         # Not with each command: once a day is enough.
         await ledger.add("t", f"of day {day}", {}, day * 86_400.0)

@@ -30,6 +30,8 @@ from vegehub import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from vegehub.simulator import SimulatedHub
 
 
@@ -249,15 +251,21 @@ class TestRetries:
             await hub.request_update() if retries == 0 else await hub.actuator_states(retries)
 
 
+def dying_at(*numbers: int) -> Callable[[RawHub, asyncio.StreamWriter], Awaitable[None]]:
+    """Answer the requests, but drop the connection at those with these numbers, counted from 1."""
+
+    async def answer(hub: RawHub, writer: asyncio.StreamWriter) -> None:
+        if len(hub.requests) in numbers:
+            writer.transport.abort()
+        else:
+            writer.write(reply())
+
+    return answer
+
+
 class TestResend:
     async def test_happens_once_when_a_kept_connection_dies(self) -> None:
-        async def answer(hub: RawHub, writer: asyncio.StreamWriter) -> None:
-            if len(hub.requests) in (2, 4):
-                writer.transport.abort()
-            else:
-                writer.write(reply())
-
-        async with raw_hub(answer) as raw, VegeHub(raw.address) as hub:
+        async with raw_hub(dying_at(2, 4)) as raw, VegeHub(raw.address) as hub:
             await hub.set_actuator(1, 0, 60)
             await hub.set_actuator(0, 0, 60)
             assert (len(raw.requests), raw.connections) == (3, 2)
@@ -267,14 +275,8 @@ class TestResend:
             assert hub.counters["resends"] == 2
 
     async def test_stands_in_the_debug_log_between_the_calls(self, caplog: pytest.LogCaptureFixture) -> None:
-        async def answer(hub: RawHub, writer: asyncio.StreamWriter) -> None:
-            if len(hub.requests) == 2:
-                writer.transport.abort()
-            else:
-                writer.write(reply())
-
         with caplog.at_level(logging.DEBUG, "vegehub.transport"):
-            async with raw_hub(answer) as raw, VegeHub(raw.address) as hub:
+            async with raw_hub(dying_at(2)) as raw, VegeHub(raw.address) as hub:
                 await hub.set_actuator(1, 0, 60)
                 await hub.set_actuator(0, 0, 60)
         where = f"{raw.address}: POST /api/actuators/set"
@@ -285,26 +287,14 @@ class TestResend:
         ]
 
     async def test_of_a_read_is_the_one_that_aiohttp_does(self) -> None:
-        async def answer(hub: RawHub, writer: asyncio.StreamWriter) -> None:
-            if len(hub.requests) > 1:
-                writer.transport.abort()
-            else:
-                writer.write(reply())
-
-        async with raw_hub(answer) as raw, VegeHub(raw.address) as hub:
+        async with raw_hub(dying_at(2, 3, 4)) as raw, VegeHub(raw.address) as hub:
             await hub.request_update()
             with pytest.raises(VegeHubConnectionError):
                 await hub.request_update()
             assert (len(raw.requests), hub.counters["resends"]) == (3, 0)
 
     async def test_happens_no_second_time(self) -> None:
-        async def answer(hub: RawHub, writer: asyncio.StreamWriter) -> None:
-            if len(hub.requests) > 1:
-                writer.transport.abort()
-            else:
-                writer.write(reply())
-
-        async with raw_hub(answer) as raw, VegeHub(raw.address) as hub:
+        async with raw_hub(dying_at(2, 3, 4)) as raw, VegeHub(raw.address) as hub:
             await hub.set_actuator(1, 0, 60)
             with pytest.raises(VegeHubConnectionError):
                 await hub.set_actuator(0, 0, 60)

@@ -246,7 +246,6 @@ class MqttBridge:
 
     async def _begin(self, connection: Connection) -> None:
         """Listen, and then say that we are there: what comes after our own word is ours to carry out."""
-        self._commander.connected()
         topics = [(self._topics.bridge_availability(name), False) for name in self._group]
         if self._settings.commands:
             # Marked as retained even if they come live: such a command would come again at the next connection.

@@ -97,8 +97,8 @@ class Broker:
                     group.create_task(connection.watch())
                     group.create_task(self._use(connection))
             except BaseExceptionGroup as group_error:
-                lost = group_error.subgroup(VegeHubBrokerError)
-                if lost is None or group_error.split(VegeHubBrokerError)[1] is not None:
+                lost, others = group_error.split(VegeHubBrokerError)
+                if lost is None or others is not None:
                     raise
                 raise first_of(lost) from None
             finally:

@@ -49,12 +49,11 @@ class Commander:
         """Tell whether a bridge of the group is known to be online."""
         return self._turn.knows(name)
 
-    def connected(self) -> None:
-        """Begin anew: what was said on an earlier connection counts no more."""
-        self._turn = Turn(self._name, self._group)
-
     def disconnected(self) -> None:
-        """Take note that the connection is lost: another bridge of the group may be in charge from now on."""
+        """Take note that the connection is lost: another bridge of the group may be in charge from now on.
+
+        What was said on it counts no more.
+        """
         self._turn = Turn(self._name, self._group)
         if len(self._group) > 1:
             self._executor.take_back()

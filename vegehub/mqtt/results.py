@@ -48,7 +48,8 @@ def outcome_of(pending: PendingCommand[None], command: Command, now: datetime) -
     """Return the outcome of a command that is done."""
     error = pending.error
     found = _OF_STATES.get(pending.state) or _of_error(error)
-    return unsent(command, now) if found == NOT_SENT else found
+    # What has expired must not be sent again.
+    return EXPIRED if found == NOT_SENT and command.has_expired(now) else found
 
 
 def outcome_of_error(err: VegeHubError, command: Command, now: datetime) -> str:
@@ -56,11 +57,6 @@ def outcome_of_error(err: VegeHubError, command: Command, now: datetime) -> str:
     if command.has_expired(now):
         return EXPIRED
     return REFUSED if isinstance(err, VegeHubValueError) else NOT_SENT
-
-
-def unsent(command: Command, now: datetime) -> str:
-    """Return the outcome of a command that was not sent: one that has expired must not be sent again."""
-    return EXPIRED if command.has_expired(now) else NOT_SENT
 
 
 def result_document(
