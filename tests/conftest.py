@@ -49,7 +49,7 @@ _alone = pytest.StashKey[bool]()
 
 def pytest_configure(config: pytest.Config) -> None:
     if host := config.getoption("--vegehub-host"):
-        from vegehub.address import HubAddress
+        from vegehub.wire.address import HubAddress
 
         _given_hub.add(_ip(HubAddress.parse(host).host.partition("%")[0]))
     config.stash[_alone] = not host and own_network.enter()

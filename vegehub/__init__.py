@@ -10,9 +10,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .announcements import DiscoveredHub, HubEvent
-    from .connect import ReceiverConnection, connect_receiver
-    from .discovery import NOTHING_FOUND, HubBrowser, discover
     from .exceptions import (
         Outcome,
         VegeHubConnectionError,
@@ -26,60 +23,63 @@ if TYPE_CHECKING:
         VegeHubTimeoutError,
         VegeHubValueError,
     )
+    from .finding.discovery import NOTHING_FOUND, HubBrowser, discover
+    from .fleet.manager import HubManager, ManagerEvent
+    from .fleet.registry import HubRecord, Registry
     from .helpers import therm200_transform, update_data_to_ha_dict, update_data_to_latest_dict, vh400_transform
-    from .history import History, HistorySample, HourlyMean
-    from .intake import Refusal
-    from .journal import Journal, JournalEvent
-    from .layout import SlotLayout
-    from .manager import HubManager, ManagerEvent
-    from .models import Actuator, HubInfo, Reading, Sample, WifiInfo
-    from .pending import PendingQueue
-    from .pending_command import PendingCommand, PendingState
-    from .presence import Presence, PresenceChange, PresenceState
-    from .receiver import UpdateReceiver
-    from .registry import HubRecord, Registry
+    from .hub.connect import ReceiverConnection, connect_receiver
+    from .receiving.history import History, HistorySample, HourlyMean
+    from .receiving.intake import Refusal
+    from .receiving.journal import Journal, JournalEvent
+    from .receiving.receiver import UpdateReceiver
     from .sensors import SENSOR_CURVES, PiecewiseCurve, SensorCurve, sensor_curve
-    from .servers import Server, ServerChange
-    from .updates import Update, parse_update
+    from .sleeping.command import PendingCommand, PendingState
+    from .sleeping.presence import Presence, PresenceChange, PresenceState
+    from .sleeping.queue import PendingQueue
     from .vegehub import VegeHub
+    from .wire.announcements import DiscoveredHub, HubEvent
+    from .wire.layout import SlotLayout
+    from .wire.models import Actuator, HubInfo, Reading, Sample, WifiInfo
+    from .wire.servers import Server, ServerChange
+    from .wire.updates import Update, parse_update
 
 __version__ = "0.2.0"
 
 _MODULE_OF = {
-    "Actuator": "models",
-    "DiscoveredHub": "announcements",
-    "History": "history",
-    "HistorySample": "history",
-    "HourlyMean": "history",
-    "HubBrowser": "discovery",
-    "HubEvent": "announcements",
-    "HubInfo": "models",
-    "HubManager": "manager",
-    "HubRecord": "registry",
-    "Journal": "journal",
-    "JournalEvent": "journal",
-    "ManagerEvent": "manager",
-    "NOTHING_FOUND": "discovery",
+    "Actuator": "wire.models",
+    "DiscoveredHub": "wire.announcements",
+    "History": "receiving.history",
+    "HistorySample": "receiving.history",
+    "HourlyMean": "receiving.history",
+    "HubBrowser": "finding.discovery",
+    "HubEvent": "wire.announcements",
+    "HubInfo": "wire.models",
+    "HubManager": "fleet.manager",
+    "HubRecord": "fleet.registry",
+    "Journal": "receiving.journal",
+    "JournalEvent": "receiving.journal",
+    "ManagerEvent": "fleet.manager",
+    "NOTHING_FOUND": "finding.discovery",
     "Outcome": "exceptions",
-    "PendingCommand": "pending_command",
-    "PendingQueue": "pending",
-    "PendingState": "pending_command",
+    "PendingCommand": "sleeping.command",
+    "PendingQueue": "sleeping.queue",
+    "PendingState": "sleeping.command",
     "PiecewiseCurve": "sensors",
-    "Presence": "presence",
-    "PresenceChange": "presence",
-    "PresenceState": "presence",
-    "Reading": "models",
-    "ReceiverConnection": "connect",
-    "Refusal": "intake",
-    "Registry": "registry",
+    "Presence": "sleeping.presence",
+    "PresenceChange": "sleeping.presence",
+    "PresenceState": "sleeping.presence",
+    "Reading": "wire.models",
+    "ReceiverConnection": "hub.connect",
+    "Refusal": "receiving.intake",
+    "Registry": "fleet.registry",
     "SENSOR_CURVES": "sensors",
-    "Sample": "models",
+    "Sample": "wire.models",
     "SensorCurve": "sensors",
-    "Server": "servers",
-    "ServerChange": "servers",
-    "SlotLayout": "layout",
-    "Update": "updates",
-    "UpdateReceiver": "receiver",
+    "Server": "wire.servers",
+    "ServerChange": "wire.servers",
+    "SlotLayout": "wire.layout",
+    "Update": "wire.updates",
+    "UpdateReceiver": "receiving.receiver",
     "VegeHub": "vegehub",
     "VegeHubConnectionError": "exceptions",
     "VegeHubError": "exceptions",
@@ -91,10 +91,10 @@ _MODULE_OF = {
     "VegeHubSessionError": "exceptions",
     "VegeHubTimeoutError": "exceptions",
     "VegeHubValueError": "exceptions",
-    "WifiInfo": "models",
-    "connect_receiver": "connect",
-    "discover": "discovery",
-    "parse_update": "updates",
+    "WifiInfo": "wire.models",
+    "connect_receiver": "hub.connect",
+    "discover": "finding.discovery",
+    "parse_update": "wire.updates",
     "sensor_curve": "sensors",
     "therm200_transform": "helpers",
     "update_data_to_ha_dict": "helpers",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from . import calls, config, models
-from .address import HubAddress
-from .arguments import MAX_DURATION, MIN_ON, check_retries, check_seconds, check_slot, check_state
 from .exceptions import VegeHubNoActuatorsError, VegeHubPayloadError, VegeHubValueError
-from .proof import MacProof
-from .server_url import check_server_url
-from .session import IDLE_TIMEOUT, SessionOwner
-from .transport import Transport
+from .hub.arguments import MAX_DURATION, MIN_ON, check_retries, check_seconds, check_slot, check_state
+from .hub.proof import MacProof
+from .hub.session import IDLE_TIMEOUT, SessionOwner
+from .hub.transport import Transport
+from .wire import calls, config, models
+from .wire.address import HubAddress
+from .wire.server_url import check_server_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable

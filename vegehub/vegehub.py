@@ -6,9 +6,6 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from . import calls, config, models
-from .arguments import MAX_DURATION, MIN_ON, check_document, check_seconds, check_slot
-from .backup import backup_document, restore_document
 from .established import EstablishedHub
 from .exceptions import (
     Outcome,
@@ -18,18 +15,21 @@ from .exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from .redact import contains_redacted, redact
-from .server_url import check_server_url
-from .servers import list_servers
-from .watering import Watering
+from .hub.arguments import MAX_DURATION, MIN_ON, check_document, check_seconds, check_slot
+from .hub.backup import backup_document, restore_document
+from .hub.watering import Watering
+from .wire import calls, config, models
+from .wire.redact import contains_redacted, redact
+from .wire.server_url import check_server_url
+from .wire.servers import list_servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import timedelta
 
-    from .announcements import DiscoveredHub
-    from .models import Actuator, HubInfo, Reading
-    from .servers import Server, ServerChange
+    from .wire.announcements import DiscoveredHub
+    from .wire.models import Actuator, HubInfo, Reading
+    from .wire.servers import Server, ServerChange
 
 
 class VegeHub(EstablishedHub):

@@ -9,11 +9,11 @@ import pytest
 import voluptuous as vol
 
 from vegehub import __version__
-from vegehub.layout import SlotLayout
 from vegehub.mqtt import HubSettings, SensorSettings
 from vegehub.mqtt.discovery import Discovery
 from vegehub.mqtt.topics import Topics
 from vegehub.sensors import SENSOR_CURVES, PiecewiseCurve, sensor_curve
+from vegehub.wire.layout import SlotLayout
 
 MAC = "7C9EBD112233"
 LAYOUT = SlotLayout(8, 4, has_battery=True)

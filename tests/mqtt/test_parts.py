@@ -12,8 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vegehub import VegeHubError, VegeHubValueError, parse_update
-from vegehub.layout import SlotLayout
-from vegehub.models import HubInfo
 from vegehub.mqtt import VegeHubLedgerError
 from vegehub.mqtt.commands import Command
 from vegehub.mqtt.facts import Facts, FactsFile
@@ -21,7 +19,9 @@ from vegehub.mqtt.ledger import Ledger
 from vegehub.mqtt.messages import LastValues, presence_messages, update_messages
 from vegehub.mqtt.results import outcome_of_error
 from vegehub.mqtt.topics import CommandTopic, Topics
-from vegehub.presence import Presence
+from vegehub.sleeping.presence import Presence
+from vegehub.wire.layout import SlotLayout
+from vegehub.wire.models import HubInfo
 
 MAC = "7C9EBD112233"
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vegehub import VegeHubValueError
-from vegehub.layout import SlotLayout
 from vegehub.mqtt import CommandRules, load_settings
 from vegehub.mqtt.settings_file import VARIABLES
+from vegehub.wire.layout import SlotLayout
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -28,7 +28,7 @@ from test_documents import ADDRESS, Block, Stage, blocks_of, went_well
 from test_documents import stage as hubs_and_server  # noqa: F401 - a fixture
 
 import vegehub
-from vegehub.manager import EventKind
+from vegehub.fleet.manager import EventKind
 from vegehub.simulator import mdns
 from vegehub.simulator.mdns import HubAnnouncer, hub_txt
 
@@ -82,7 +82,7 @@ async def run_on_port(block: Block, stage: Stage) -> str:
 
 LOOPBACK_DISCOVERY = """
 import runpy, sys
-from vegehub import discovery
+from vegehub.finding import discovery
 from vegehub.simulator import mdns
 discovery.SERVICE_TYPE = mdns.SERVICE_TYPE = sys.argv[1]
 find = discovery.open_zeroconf

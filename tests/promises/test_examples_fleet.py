@@ -57,7 +57,7 @@ sys.addaudithook(_audit)
 """
 STARTER = """
 import runpy, sys
-from vegehub import discovery
+from vegehub.finding import discovery
 discovery.SERVICE_TYPE = sys.argv[1]
 sys.argv = sys.argv[2:]
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -13,15 +13,9 @@ from raw_hub import until
 from zeroconf import DNSQuestionType
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from vegehub import (
-    HubManager,
-    VegeHub,
-    VegeHubError,
-    VegeHubMismatchError,
-    discover,
-    discovery,
-    proof,
-)
+from vegehub import HubManager, VegeHub, VegeHubError, VegeHubMismatchError, discover
+from vegehub.finding import discovery
+from vegehub.hub import proof
 from vegehub.simulator import SimulatedHub, Simulation, mdns
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ import pytest
 from programs import ROOT
 from raw_hub import until
 
-from vegehub import DiscoveredHub, HubManager, PresenceState, presence
+from vegehub import DiscoveredHub, HubManager, PresenceState
 from vegehub.simulator import Simulation
-from vegehub.updates import parse_update
+from vegehub.sleeping import presence
+from vegehub.wire.updates import parse_update
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

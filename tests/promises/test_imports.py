@@ -135,7 +135,8 @@ async def main():
 watch(main())
 """,
     "a search": """
-from vegehub import discover, discovery
+from vegehub import discover
+from vegehub.finding import discovery
 discovery.SERVICE_TYPE = "_vegehub-spy._tcp.local."  # of its own: hubs of other tests have nothing to answer
 async def main():
     await discover(timeout=0.1, interfaces=["127.0.0.1"])

@@ -98,7 +98,7 @@ def test_nothing_is_imported_that_is_not_declared_and_nothing_declared_that_is_n
 
 def test_an_import_that_is_not_declared_would_be_seen() -> None:
     for source in ("import requests", "def late():\n    from requests.api import get", "import_module('requests')"):
-        assert foreign(source, "vegehub.models") == {"requests"}
+        assert foreign(source, "vegehub.wire.models") == {"requests"}
 
 
 def test_the_metadata_says_which_python_and_what_it_needs(metadata) -> None:

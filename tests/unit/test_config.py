@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vegehub.backup import backup_document, diff, restore_document
-from vegehub.config import (
+from vegehub.exceptions import Outcome, VegeHubPayloadError, VegeHubValueError
+from vegehub.hub.backup import backup_document, diff, restore_document
+from vegehub.wire.config import (
     ServerChange,
     check_api_key,
     check_server_name,
@@ -24,8 +25,7 @@ from vegehub.config import (
     sendable,
     shape_of,
 )
-from vegehub.exceptions import Outcome, VegeHubPayloadError, VegeHubValueError
-from vegehub.redact import redact
+from vegehub.wire.redact import redact
 
 URL = "http://192.168.0.10:8123/api/webhook/s3cr3t-hook"
 MOVED = "http://192.168.0.99:8123/api/webhook/s3cr3t-hook"

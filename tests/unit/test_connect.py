@@ -21,9 +21,9 @@ from vegehub import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.connect import connect_receiver
-from vegehub.local_address import local_address
-from vegehub.receiver import UpdateReceiver
+from vegehub.hub.connect import connect_receiver
+from vegehub.hub.local_address import local_address
+from vegehub.receiving.receiver import UpdateReceiver
 from vegehub.simulator import SimulatedHub
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from raw_hub import until
 
-from vegehub.deadline import Deadline
+from vegehub.hub.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,9 +29,6 @@ from raw_hub import until
 from zeroconf import InterfaceChoice, IPVersion
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from vegehub import discovery, multicast
-from vegehub.announcements import DiscoveredHub
-from vegehub.discovery import NOTHING_FOUND, HubBrowser, discover
 from vegehub.exceptions import (
     Outcome,
     VegeHubConnectionError,
@@ -39,13 +36,16 @@ from vegehub.exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
+from vegehub.finding import discovery, multicast
+from vegehub.finding.discovery import NOTHING_FOUND, HubBrowser, discover
 from vegehub.simulator import mdns
 from vegehub.simulator.mdns import HubAnnouncer, hub_txt
+from vegehub.wire.announcements import DiscoveredHub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from vegehub.announcements import HubEvent
+    from vegehub.wire.announcements import HubEvent
 
 LONG = 600.0
 """A timeout that no test waits for: what needs it fails by the limit of the test run."""
@@ -620,13 +620,13 @@ async def test_an_announcement_that_makes_no_sense_is_refused(
 
 
 def test_zeroconf_is_loaded_only_when_it_is_needed() -> None:
-    code = "import sys, vegehub, vegehub.discovery; sys.exit('zeroconf' in sys.modules)"
+    code = "import sys, vegehub, vegehub.finding.discovery; sys.exit('zeroconf' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_zeroconf_is_loaded_by_the_first_discovery_in_a_thread_that_ends() -> None:
     code = (
-        "import asyncio, sys, threading, vegehub.discovery as d\n"
+        "import asyncio, sys, threading, vegehub.finding.discovery as d\n"
         "async def main():\n"
         "    await d.discover(0.01, interfaces=['127.0.0.1'])\n"
         "    while threading.active_count() > 1:\n"

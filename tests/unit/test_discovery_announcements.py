@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vegehub.address import HubAddress
-from vegehub.announcements import DiscoveredHub, parse_announcement
+from vegehub.wire.address import HubAddress
+from vegehub.wire.announcements import DiscoveredHub, parse_announcement
 
 RECORD = json.loads((Path(__file__).parent.parent / "data" / "mdns_txt.json").read_text())
 

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 from raw_hub import without_slowness
 
-import vegehub.discovery
+import vegehub.finding.discovery
 from vegehub import VegeHub, VegeHubTimeoutError, VegeHubValueError
 from vegehub.simulator import PROFILES, SimulatedHub
 from vegehub.testing import Leak, harness_cli, harness_steps, ways_to_leak
@@ -377,7 +377,7 @@ def discovered(monkeypatch, found) -> list:
             raise found
         return found
 
-    monkeypatch.setattr(vegehub.discovery, "discover", discover)
+    monkeypatch.setattr(vegehub.finding.discovery, "discover", discover)
     return asked
 
 
@@ -412,7 +412,7 @@ def test_if_no_hub_is_found_the_reason_is_said(found, code, monkeypatch, capsys)
 
 
 def test_without_the_discovery_module_it_says_so(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "vegehub.discovery", None)
+    monkeypatch.setitem(sys.modules, "vegehub.finding.discovery", None)
     done = run(capsys, "--discover")
     assert done.code == 2
     assert "discovery is not available" in done.err

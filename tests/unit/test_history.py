@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from vegehub import history as module
 from vegehub.exceptions import Outcome, VegeHubValueError
-from vegehub.history import History, HistorySample, HourlyMean
-from vegehub.models import Reading, Sample
-from vegehub.updates import parse_update
+from vegehub.receiving.history import History, HistorySample, HourlyMean
+from vegehub.wire.models import Reading, Sample
+from vegehub.wire.updates import parse_update
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 

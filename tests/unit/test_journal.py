@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from vegehub.exceptions import VegeHubError, VegeHubPayloadError, VegeHubValueError
-from vegehub.journal import Journal, JournalEvent, VegeHubJournalError
-from vegehub.updates import Update, parse_update
+from vegehub.receiving.journal import Journal, JournalEvent, VegeHubJournalError
+from vegehub.wire.updates import Update, parse_update
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -657,7 +657,7 @@ async def test_a_path_that_cannot_be_a_file_is_named(tmp_path: Path, clock: Cloc
 async def test_a_second_journal_on_the_same_file_is_refused(
     path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vegehub.journal_store._LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr("vegehub.receiving.store._LOCK_TIMEOUT", 0.1)
     async with opened(path, clock) as journal:
         with pytest.raises(VegeHubJournalError, match="has it open"):
             async with opened(path, clock):
@@ -824,7 +824,7 @@ async def test_marks_give_way_before_an_update_is_refused(path: Path, clock: Clo
 
 _WRITER = """
 import asyncio, json, sys
-from vegehub.journal import Journal
+from vegehub.receiving.journal import Journal
 
 async def main():
     path, first = sys.argv[1], int(sys.argv[2])
@@ -841,7 +841,7 @@ asyncio.run(main())
 
 _CONSUMER = """
 import asyncio, sys
-from vegehub.journal import Journal
+from vegehub.receiving.journal import Journal
 
 async def main():
     async with Journal(sys.argv[1]) as journal:
@@ -912,7 +912,7 @@ def test_what_was_acknowledged_before_sigkill_is_delivered_once_or_more_and_in_o
 
 def test_sqlite_is_loaded_by_the_first_use_only() -> None:
     program = (
-        "import sys; before = set(sys.modules); import vegehub.journal, vegehub.receiver;"
+        "import sys; before = set(sys.modules); import vegehub.receiving.journal, vegehub.receiving.receiver;"
         "print(*{'sqlite3', 'aiohttp', 'aiohttp.web'} & (set(sys.modules) - before))"
     )
     root = Path(__file__).parents[2]

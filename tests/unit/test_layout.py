@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vegehub import HubInfo, SlotLayout, VegeHubValueError
-from vegehub.layout import SlotKind
+from vegehub.wire.layout import SlotKind
 
 LAYOUTS = st.builds(SlotLayout.of, st.integers(0, 12), st.integers(0, 12), st.booleans())
 

@@ -541,7 +541,7 @@ GUARDED_TESTS = """
 import asyncio, socket, time
 import pytest
 from hypothesis import given, strategies
-from vegehub import models
+from vegehub.wire import models
 
 kept = []
 

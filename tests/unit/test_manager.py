@@ -14,8 +14,6 @@ import pytest
 from on_air import LOOPBACK, Station, own_service_type, station, unused_name
 from raw_hub import until
 
-from vegehub import discovery, presence
-from vegehub.announcements import DiscoveredHub
 from vegehub.exceptions import (
     Outcome,
     VegeHubConnectionError,
@@ -24,14 +22,17 @@ from vegehub.exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.history import HistorySample
-from vegehub.manager import CONCURRENCY, HubManager, ManagerEvent
-from vegehub.presence import PresenceState
-from vegehub.receiver import UpdateReceiver
-from vegehub.registry import Registry
+from vegehub.finding import discovery
+from vegehub.fleet.manager import CONCURRENCY, HubManager, ManagerEvent
+from vegehub.fleet.registry import Registry
+from vegehub.receiving.history import HistorySample
+from vegehub.receiving.receiver import UpdateReceiver
 from vegehub.simulator import SimulatedHub, Simulation, mdns
 from vegehub.simulator.mdns import Announcement, HubAnnouncer
-from vegehub.updates import Update, parse_update
+from vegehub.sleeping import presence
+from vegehub.sleeping.presence import PresenceState
+from vegehub.wire.announcements import DiscoveredHub
+from vegehub.wire.updates import Update, parse_update
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -800,7 +801,7 @@ async def test_a_hub_that_announces_only_a_name_is_asked_there_but_not_followed_
 async def test_a_move_to_an_address_that_is_not_private_or_cannot_be_compared_is_not_made(
     manager: HubManager, simulation: Simulation, announcer: HubAnnouncer, old: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vegehub import encounters
+    from vegehub.fleet import encounters
 
     async def no_route(host: str, port: int) -> tuple[str, str]:
         raise VegeHubConnectionError("no route", outcome=Outcome.NOT_SENT)
@@ -881,7 +882,7 @@ async def test_the_power_mode_of_an_announcement_tells_whether_a_hub_sleeps(
 async def test_a_flood_of_invented_hubs_is_forgotten(
     manager: HubManager, simulation: Simulation, announcer: HubAnnouncer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vegehub import encounters
+    from vegehub.fleet import encounters
 
     monkeypatch.setattr(encounters, "_MAX_PAIRS", 2)
     for _ in range(5):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vegehub import Actuator, HubInfo, Reading, Sample, VegeHubPayloadError, WifiInfo
-from vegehub.models import (
+from vegehub.wire.models import (
     actuator_list,
     hub_object,
     known_of,

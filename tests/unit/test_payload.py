@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vegehub.exceptions import VegeHubPayloadError
-from vegehub.payload import (
+from vegehub.wire.payload import (
     MAX_COUNT,
     MAX_DEPTH,
     as_count,

@@ -17,9 +17,9 @@ from vegehub import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.models import Reading, Sample
-from vegehub.presence import LONGEST_SILENCE, Presence, PresenceChange, PresenceState
-from vegehub.updates import Update
+from vegehub.sleeping.presence import LONGEST_SILENCE, Presence, PresenceChange, PresenceState
+from vegehub.wire.models import Reading, Sample
+from vegehub.wire.updates import Update
 
 AWAKE, ASLEEP, STALE, UNKNOWN = PresenceState.AWAKE, PresenceState.ASLEEP, PresenceState.STALE, PresenceState.UNKNOWN
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -297,7 +297,7 @@ class TestEvents:
         assert "a subscriber of the presence failed" in caplog.text
 
     def test_only_what_needs_attention_is_logged_by_default(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.INFO, "vegehub.presence")
+        caplog.set_level(logging.INFO, "vegehub.sleeping.presence")
         bench = Bench(update_period=900)
         bench.update()
         bench.go_on(100)

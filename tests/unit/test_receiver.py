@@ -20,15 +20,15 @@ import pytest
 from aiohttp import web
 
 from vegehub.exceptions import Outcome, VegeHubConnectionError, VegeHubPayloadError, VegeHubValueError
-from vegehub.journal import Journal
-from vegehub.receiver import UpdateReceiver
-from vegehub.subscriptions import Stream, Subscribers
-from vegehub.updates import Update, parse_update
+from vegehub.receiving.journal import Journal
+from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.receiving.subscriptions import Stream, Subscribers
+from vegehub.wire.updates import Update, parse_update
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from vegehub.intake import Refusal
+    from vegehub.receiving.intake import Refusal
 
 CORPUS = runpy.run_path(str(Path(__file__).parents[1] / "data" / "broken_updates.py"))
 A, B = "7C9EBD112233", "7C9EBD445566"
@@ -322,7 +322,7 @@ async def test_one_hub_may_send_ten_updates_a_second_and_slows_no_other_down() -
 
 
 async def test_made_up_macs_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vegehub.limits.MAX_HUBS", 5)
+    monkeypatch.setattr("vegehub.receiving.limits.MAX_HUBS", 5)
     async with serving(max_rate=1, monotonic=lambda: 0.0) as hub:
         for number in range(10):
             assert (await hub.post(push(hub=f"0000000000{number:02}")))[0] == 200
@@ -594,7 +594,7 @@ async def test_an_async_subscriber_gets_one_update_at_a_time_in_order() -> None:
 
 
 async def test_a_slow_subscriber_makes_nobody_wait_before_its_queue_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vegehub.receiver._GRACE", 0.05)
+    monkeypatch.setattr("vegehub.receiving.receiver._GRACE", 0.05)
     taken: list[Update] = []
 
     async def hang(update: Update) -> None:
@@ -612,8 +612,8 @@ async def test_a_slow_subscriber_makes_nobody_wait_before_its_queue_is_full(monk
 async def test_an_async_listener_that_hangs_loses_its_oldest_updates(
     listen: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("vegehub.subscriptions.MAX_WAITING", 2)
-    monkeypatch.setattr("vegehub.subscriptions.PATIENCE", 0.05)
+    monkeypatch.setattr("vegehub.receiving.subscriptions.MAX_WAITING", 2)
+    monkeypatch.setattr("vegehub.receiving.subscriptions.PATIENCE", 0.05)
     taken: list[float] = []
     may_go_on = asyncio.Event()
 
@@ -759,7 +759,7 @@ async def take(stream: Stream[int], count: int) -> list[int]:
 async def test_a_stream_that_nobody_reads_loses_its_oldest_and_holds_nobody_up_for_long(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("vegehub.subscriptions.PATIENCE", 0.05)
+    monkeypatch.setattr("vegehub.receiving.subscriptions.PATIENCE", 0.05)
     async with serving() as hub:
         stream = hub.receiver.stream(limit=2)
         for number in range(6):
@@ -931,7 +931,7 @@ async def test_stopping_waits_for_an_update_in_flight_and_answers_it(tmp_path: P
 
 
 async def test_stopping_in_the_middle_of_a_request_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vegehub.receiver._GRACE", 0.05)
+    monkeypatch.setattr("vegehub.receiving.receiver._GRACE", 0.05)
 
     async def hang(update: Update) -> None:
         await asyncio.Event().wait()

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vegehub.payload import decode_json
-from vegehub.redact import REDACTED, contains_redacted, is_redacted, redact, redact_url
+from vegehub.wire.payload import decode_json
+from vegehub.wire.redact import REDACTED, contains_redacted, is_redacted, redact, redact_url
 
 DATA = Path(__file__).parents[1] / "data"
 JSON = st.recursive(

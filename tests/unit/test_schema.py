@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vegehub import Outcome, VegeHub, VegeHubValueError
-from vegehub.backup import backup_document
-from vegehub.redact import REDACTED
-from vegehub.schema import check, named_schema
+from vegehub.fleet.schema import check, named_schema
+from vegehub.hub.backup import backup_document
+from vegehub.wire.redact import REDACTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -281,8 +281,8 @@ def test_an_unknown_schema_is_refused() -> None:
 
 def test_voluptuous_is_loaded_only_when_something_is_checked() -> None:
     code = (
-        "import sys, vegehub.schema; before = 'voluptuous' in sys.modules; "
-        "vegehub.schema.check('server', {'url': 'http://h'}, 's'); print(before, 'voluptuous' in sys.modules)"
+        "import sys, vegehub.fleet.schema; before = 'voluptuous' in sys.modules; "
+        "vegehub.fleet.schema.check('server', {'url': 'http://h'}, 's'); print(before, 'voluptuous' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False", "True"]

@@ -16,7 +16,7 @@ import pytest
 from raw_hub import turn_the_loop, until, without_slowness
 
 from vegehub import Outcome, VegeHub, VegeHubSessionError, VegeHubTimeoutError, VegeHubValueError
-from vegehub.session import SessionOwner
+from vegehub.hub.session import SessionOwner
 
 if TYPE_CHECKING:
     from vegehub.simulator import SimulatedHub
@@ -317,7 +317,7 @@ def test_script_that_ends_without_close_leaves_nothing_and_says_nothing(keep: st
 async def test_debug_log_tells_the_life_of_each_session(
     simulated_hub: SimulatedHub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "vegehub.session")
+    caplog.set_level(logging.DEBUG, "vegehub.hub.session")
     hub = VegeHub(simulated_hub.address)
     await hub.request_update()
     await hub.request_update()
@@ -340,7 +340,7 @@ async def test_debug_log_tells_the_life_of_each_session(
 async def test_debug_log_tells_that_a_session_was_released(
     simulated_hub: SimulatedHub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "vegehub.session")
+    caplog.set_level(logging.DEBUG, "vegehub.hub.session")
     hub = VegeHub(simulated_hub.address, idle_timeout=1)
     session = await hub._get_session()
     while hub._session is not None:  # noqa: ASYNC110 - the very step in which it is given up must not be missed

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vegehub import VegeHub
-from vegehub.redact import redact
 from vegehub.simulator import PROFILES, Recording, RecordingError, SimulatedHub, Simulation
 from vegehub.simulator.__main__ import arguments, main
 from vegehub.simulator.template import Template
+from vegehub.wire.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

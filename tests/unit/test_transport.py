@@ -26,8 +26,8 @@ from vegehub import (
     VegeHubSessionError,
     VegeHubTimeoutError,
     VegeHubValueError,
-    transport,
 )
+from vegehub.hub import transport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -275,12 +275,12 @@ class TestResend:
             assert hub.counters["resends"] == 2
 
     async def test_stands_in_the_debug_log_between_the_calls(self, caplog: pytest.LogCaptureFixture) -> None:
-        with caplog.at_level(logging.DEBUG, "vegehub.transport"):
+        with caplog.at_level(logging.DEBUG, "vegehub.hub.transport"):
             async with raw_hub(dying_at(2)) as raw, VegeHub(raw.address) as hub:
                 await hub.set_actuator(1, 0, 60)
                 await hub.set_actuator(0, 0, 60)
         where = f"{raw.address}: POST /api/actuators/set"
-        assert [record.getMessage() for record in caplog.records if record.name == "vegehub.transport"] == [
+        assert [record.getMessage() for record in caplog.records if record.name == "vegehub.hub.transport"] == [
             f"{where} -> 200, 19 bytes",
             f"{where}: sent again, the connection was closed",
             f"{where} -> 200, 19 bytes",

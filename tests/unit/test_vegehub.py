@@ -21,8 +21,8 @@ from vegehub import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.announcements import DiscoveredHub
 from vegehub.simulator import SimulatedHub
+from vegehub.wire.announcements import DiscoveredHub
 
 INFO, SET = "/api/info/get", "/api/actuators/set"
 
@@ -61,7 +61,7 @@ class TestMacGuard:
     async def test_proof_ages(self, simulated_hub: SimulatedHub, monkeypatch: pytest.MonkeyPatch) -> None:
         async with VegeHub(simulated_hub.address, simulated_hub.mac) as hub:
             await hub.turn_off(0)
-            monkeypatch.setattr("vegehub.proof.PROOF_LIFETIME", -1.0)
+            monkeypatch.setattr("vegehub.hub.proof.PROOF_LIFETIME", -1.0)
             await hub.turn_off(0)
         assert paths(simulated_hub) == [INFO, SET, INFO, SET]
 

@@ -36,7 +36,7 @@ def states(simulated: SimulatedHub, slot: int = 0) -> list[int]:
 @pytest.fixture
 def insist_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up a failing OFF after one second instead of thirty."""
-    monkeypatch.setattr("vegehub.watering.INSIST_FOR", 1.0)
+    monkeypatch.setattr("vegehub.hub.watering.INSIST_FOR", 1.0)
 
 
 async def test_block_opens_and_closes_with_a_finite_duration(simulated_hub: SimulatedHub, hub: VegeHub) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from vegehub import calls
-from vegehub.announcements import DiscoveredHub, parse_announcement
-from vegehub.config import list_servers, plan_server, shape_of
-from vegehub.models import Actuator, HubInfo, Reading, Sample, WifiInfo, parse_actuators, parse_last_readings
-from vegehub.payload import decode_json
-from vegehub.servers import Server
-from vegehub.updates import parse_update
+from vegehub.wire import calls
+from vegehub.wire.announcements import DiscoveredHub, parse_announcement
+from vegehub.wire.config import list_servers, plan_server, shape_of
+from vegehub.wire.models import Actuator, HubInfo, Reading, Sample, WifiInfo, parse_actuators, parse_last_readings
+from vegehub.wire.payload import decode_json
+from vegehub.wire.servers import Server
+from vegehub.wire.updates import parse_update
 
 DATA = Path(__file__).parents[1] / "data"
 FILES = sorted(DATA.glob("*.json"))

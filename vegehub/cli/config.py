@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vegehub.backup import FORMAT, restore_document
-from vegehub.backup import diff as differences
-from vegehub.calls import CONFIG_SECTIONS
 from vegehub.exceptions import VegeHubMismatchError
 from vegehub.files import read_limited, write_private
-from vegehub.payload import decode_json
-from vegehub.redact import redact
+from vegehub.hub.backup import FORMAT, restore_document
+from vegehub.hub.backup import diff as differences
+from vegehub.wire.calls import CONFIG_SECTIONS
+from vegehub.wire.payload import decode_json
+from vegehub.wire.redact import redact
 
 from . import options
 from .config_path import apply_changes, split_changes
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vegehub import VegeHub
-    from vegehub.backup import Difference
+    from vegehub.hub.backup import Difference
 
 _MAX_FILE = 16 * 1024 * 1024
 

@@ -6,7 +6,7 @@ import copy
 import re
 from typing import Any
 
-from vegehub.payload import decode_json
+from vegehub.wire.payload import decode_json
 
 from .errors import CommandError, usage
 

@@ -15,15 +15,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from vegehub.address import HubAddress
-from vegehub.connect import CONNECT_TIMEOUT, connect_receiver
-from vegehub.discovery import discover
 from vegehub.exceptions import VegeHubError
-from vegehub.local_address import local_address
-from vegehub.models import normalize_mac
-from vegehub.receiver import UpdateReceiver
-from vegehub.redact import redact_url
-from vegehub.servers import CUSTOM
+from vegehub.finding.discovery import discover
+from vegehub.hub.connect import CONNECT_TIMEOUT, connect_receiver
+from vegehub.hub.local_address import local_address
+from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.wire.address import HubAddress
+from vegehub.wire.models import normalize_mac
+from vegehub.wire.redact import redact_url
+from vegehub.wire.servers import CUSTOM
 
 from . import findings, options
 from .errors import FAILED, OK, error_line, exit_code, usage
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vegehub import VegeHub
-    from vegehub.servers import Server
-    from vegehub.updates import Update
+    from vegehub.wire.servers import Server
+    from vegehub.wire.updates import Update
 
 _CALLS = 3
 _DISCOVERY_SECONDS = 2.0

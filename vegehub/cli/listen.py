@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vegehub.address import HubAddress
-from vegehub.connect import connect_receiver
 from vegehub.exceptions import VegeHubError
-from vegehub.local_address import local_address
-from vegehub.receiver import UpdateReceiver
-from vegehub.redact import redact_url
+from vegehub.hub.connect import connect_receiver
+from vegehub.hub.local_address import local_address
+from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.wire.address import HubAddress
+from vegehub.wire.redact import redact_url
 
 from . import options
 from .errors import CommandError, error_line, usage
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from vegehub.connect import ReceiverConnection
-    from vegehub.intake import Refusal
-    from vegehub.journal import Journal
-    from vegehub.updates import Update
+    from vegehub.hub.connect import ReceiverConnection
+    from vegehub.receiving.intake import Refusal
+    from vegehub.receiving.journal import Journal
+    from vegehub.wire.updates import Update
 
 _NAME = "vegehub listen"
 
@@ -116,7 +116,7 @@ async def _listen(output: Output, rows: Rows, wish: _Wish) -> None:
     async with AsyncExitStack() as stack:
         journal = None
         if wish.journal is not None:
-            from vegehub.journal import Journal  # noqa: PLC0415 - loads sqlite3, only to keep updates
+            from vegehub.receiving.journal import Journal  # noqa: PLC0415 - loads sqlite3, only to keep updates
 
             journal = await stack.enter_async_context(Journal(wish.journal))
         receiver = UpdateReceiver(journal=journal, token=wish.token)

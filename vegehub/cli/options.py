@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from vegehub.arguments import MIN_ON
 from vegehub.exceptions import VegeHubValueError
+from vegehub.hub.arguments import MIN_ON
 from vegehub.sensors import SensorCurve, sensor_curve
 
 from .durations import parse_duration

@@ -14,8 +14,8 @@ from .runner import run
 from .target import opened
 
 if TYPE_CHECKING:
-    from vegehub.models import Actuator, HubInfo, Reading
     from vegehub.sensors import SensorCurve
+    from vegehub.wire.models import Actuator, HubInfo, Reading
 
 
 def info(

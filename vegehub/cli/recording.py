@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vegehub.files import write_private
-from vegehub.payload import decode_json
-from vegehub.redact import redact
+from vegehub.wire.payload import decode_json
+from vegehub.wire.redact import redact
 
 from .output import iso
 

@@ -10,10 +10,10 @@ import typer
 
 from vegehub.exceptions import VegeHubValueError
 from vegehub.files import read_limited, write_private
-from vegehub.payload import decode_json
-from vegehub.redact import redact_url
-from vegehub.server_url import same_url
-from vegehub.servers import CUSTOM, ServerChange
+from vegehub.wire.payload import decode_json
+from vegehub.wire.redact import redact_url
+from vegehub.wire.server_url import same_url
+from vegehub.wire.servers import CUSTOM, ServerChange
 
 from . import options
 from .errors import CommandError, unusable, usage
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vegehub import VegeHub
-    from vegehub.servers import Server
+    from vegehub.wire.servers import Server
 
 _MAX_FILE = 1024 * 1024
 

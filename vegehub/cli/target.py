@@ -10,10 +10,10 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import vegehub
-from vegehub.address import HubAddress
-from vegehub.discovery import HubBrowser
 from vegehub.exceptions import VegeHubError, VegeHubValueError
-from vegehub.models import normalize_mac
+from vegehub.finding.discovery import HubBrowser
+from vegehub.wire.address import HubAddress
+from vegehub.wire.models import normalize_mac
 
 from .errors import usage
 from .options import INTERFACE_VARIABLE
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from vegehub import VegeHub
-    from vegehub.announcements import DiscoveredHub
+    from vegehub.wire.announcements import DiscoveredHub
 
     from .output import Output
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from vegehub import __version__
 from vegehub.exceptions import VegeHubError
-from vegehub.journal import Journal
-from vegehub.receiver import UpdateReceiver
-from vegehub.session import SessionOwner
+from vegehub.hub.session import SessionOwner
+from vegehub.receiving.journal import Journal
+from vegehub.receiving.receiver import UpdateReceiver
 
 from .board import Board
 from .broker import Broker
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from vegehub.updates import Update
+    from vegehub.wire.updates import Update
 
     from .connection import Connection
     from .settings import BridgeSettings, HubSettings

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from vegehub.arguments import MAX_DURATION, MIN_ON, check_seconds
 from vegehub.exceptions import VegeHubValueError
-from vegehub.payload import decode_json, kind
+from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_seconds
+from vegehub.wire.payload import decode_json, kind
 
 MAX_COMMAND = 4096
 """Bytes of the longest command that is read."""

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from vegehub import __version__
-from vegehub.presence import PresenceState
+from vegehub.sleeping.presence import PresenceState
 
 from .messages import OFF, ON, Message
 from .topics import DEFAULT_DISCOVERY, Topics
@@ -14,7 +14,7 @@ from .topics import DEFAULT_DISCOVERY, Topics
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from vegehub.layout import SlotLayout
+    from vegehub.wire.layout import SlotLayout
 
     from .settings import HubSettings, SensorSettings
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubError
 from vegehub.files import read_limited, write_private
-from vegehub.layout import SlotLayout
-from vegehub.payload import decode_json
+from vegehub.wire.layout import SlotLayout
+from vegehub.wire.payload import decode_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vegehub.models import HubInfo
+    from vegehub.wire.models import HubInfo
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubError
-from vegehub.pending import PendingQueue
-from vegehub.presence import Presence, PresenceState
+from vegehub.sleeping.presence import Presence, PresenceState
+from vegehub.sleeping.queue import PendingQueue
 from vegehub.vegehub import VegeHub
 
 from .facts import Facts
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import timedelta
 
-    from vegehub.layout import SlotLayout
-    from vegehub.models import HubInfo
+    from vegehub.hub.session import SessionOwner
     from vegehub.sensors import SensorCurve
-    from vegehub.session import SessionOwner
-    from vegehub.updates import Update
+    from vegehub.wire.layout import SlotLayout
+    from vegehub.wire.models import HubInfo
+    from vegehub.wire.updates import Update
 
     from .settings import HubSettings
 

@@ -8,20 +8,20 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubValueError
-from vegehub.layout import SlotKind
-from vegehub.presence import PresenceState
-from vegehub.redact import redact
+from vegehub.sleeping.presence import PresenceState
+from vegehub.wire.layout import SlotKind
+from vegehub.wire.redact import redact
 
 from .turn import OFFLINE, ONLINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vegehub.layout import SlotLayout
-    from vegehub.models import Reading
-    from vegehub.presence import Presence
     from vegehub.sensors import SensorCurve
-    from vegehub.updates import Update
+    from vegehub.sleeping.presence import Presence
+    from vegehub.wire.layout import SlotLayout
+    from vegehub.wire.models import Reading
+    from vegehub.wire.updates import Update
 
     from .topics import Topics
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vegehub.address import HubAddress
-from vegehub.layout import SlotLayout
+from vegehub.wire.address import HubAddress
+from vegehub.wire.layout import SlotLayout
 
 from .commands import CommandRules
 from .topics import DEFAULT_DISCOVERY, DEFAULT_PREFIX

@@ -12,8 +12,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vegehub.address import HubAddress
 from vegehub.exceptions import VegeHubError, VegeHubValueError
+from vegehub.wire.address import HubAddress
 
 from .harness import INTERRUPTED, NOT_REACHED, Report, StepResult, run_steps
 from .harness_report import as_json, as_junit, step_line, summary
@@ -233,7 +233,7 @@ async def _test(options: argparse.Namespace, report: Report, write: Write) -> No
 
 async def _discovered(options: argparse.Namespace, write: Write) -> str:
     try:
-        from vegehub.discovery import NOTHING_FOUND, discover  # noqa: PLC0415 - loads zeroconf
+        from vegehub.finding.discovery import NOTHING_FOUND, discover  # noqa: PLC0415 - loads zeroconf
     except ImportError as error:
         raise UsageError(f"discovery is not available here: {error}") from None
     interfaces = [options.interface] if options.interface else None

@@ -1,0 +1,170 @@
+"""The servers that a hub reports to, read from its configuration, and the record of a change of them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from vegehub.exceptions import VegeHubPayloadError, VegeHubValueError
+
+from .payload import as_int, as_list, as_object, as_text, wrong
+from .redact import contains_redacted, redact_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Shape = Literal["endpoints", "hub"]
+"""Where a firmware keeps its servers: in the list ``endpoints`` (new), or in ``hub`` and ``api_key`` (old)."""
+
+CUSTOM = "custom"
+"""Type of the endpoints that report to a server of the user's choice."""
+CUSTOM_SERVER_TYPE = 3
+"""The same on old firmware, in ``hub.server_type``."""
+
+
+def shape_of(config: object) -> Shape | None:
+    """Tell new firmware (``endpoints``) from old (``hub``) by what is there; None for neither."""
+    if not isinstance(config, dict):
+        return None
+    if isinstance(config.get("endpoints"), list):
+        return "endpoints"
+    return "hub" if isinstance(config.get("hub"), dict) and "api_key" in config else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A server that a hub reports to."""
+
+    id: int | str | None = None
+    """The hub's own number of the endpoint; None on old firmware, which has one server."""
+    name: str = ""
+    kind: str = ""
+    """``custom``, ``vegecloud`` or what else the hub says; on old firmware ``custom`` or ``legacy`` (any other type)."""
+    url: str = field(default="", repr=False)
+    enabled: bool = True
+    """True on old firmware, which cannot switch its server off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerChange:
+    """One change of the server that a hub reports to: what is sent, and what it takes to undo it.
+
+    It holds api keys and the path of the webhook, which ``repr`` and ``summary`` leave out and ``to_dict`` does not.
+    """
+
+    shape: Shape
+    url: str = field(repr=False)
+    name: str
+    before: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, hash=False)
+    """The endpoints of ours that were there, the first one updated and the others removed; or the one object
+    ``server_url``, ``server_type``, ``api_key`` of old firmware, without keys that it did not have."""
+    positions: tuple[int, ...] = ()
+    """Where each endpoint of ``before`` stood in the list."""
+    after: Mapping[str, Any] = field(repr=False, hash=False)
+    """The one endpoint of ours, or the object of old firmware, as it is sent."""
+    document: Mapping[str, Any] = field(repr=False, hash=False)
+    """What is sent to the hub, in this firmware's own shape."""
+
+    @property
+    def changed(self) -> bool:
+        """False when the hub has it all already, so that nothing needs writing."""
+        return self.before != (self.after,)
+
+    @property
+    def summary(self) -> str:
+        """One line for people, without secrets."""
+        server = redact_url(self.url)
+        if not self.changed:
+            return f"{self._subject} stays at {server}"
+        if self.shape == "endpoints" and not self.before:
+            return f"{self._subject} is added, at {server}"
+        removed = len(self.before) - 1
+        doubles = f"; {removed} double{'s' if removed > 1 else ''} of it removed" if removed else ""
+        return f"{self._subject} is set to {server}{doubles}"
+
+    @property
+    def _subject(self) -> str:
+        return f"endpoint {self.name!r}" if self.shape == "endpoints" else "the hub's only server"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able copy for ``from_dict``, api keys and URLs in clear: keep it private."""
+        return {
+            "shape": self.shape,
+            "url": self.url,
+            "name": self.name,
+            "before": [copy.deepcopy(dict(entry)) for entry in self.before],
+            "positions": list(self.positions),
+            "after": copy.deepcopy(dict(self.after)),
+            "document": copy.deepcopy(dict(self.document)),
+        }
+
+    @classmethod
+    def from_dict(cls, data: object) -> ServerChange:
+        """Read what ``to_dict`` returned; VegeHubValueError names what is wrong, redacted values included."""
+        try:
+            return cls._read(data)
+        except VegeHubPayloadError as err:
+            raise VegeHubValueError(f"saved server change: {err}") from None
+
+    @classmethod
+    def _read(cls, data: object) -> ServerChange:
+        saved = copy.deepcopy(as_object(data))
+        if path := contains_redacted(saved):
+            raise VegeHubValueError(f"saved server change: {path} was redacted, so what was there is lost")
+        shape = saved.get("shape")
+        if shape not in ("endpoints", "hub"):
+            raise wrong("shape", "'endpoints' or 'hub'", shape)
+        entries = as_list(saved.get("before"), "before")
+        before = tuple(as_object(entry, f"before[{index}]") for index, entry in enumerate(entries))
+        places = as_list(saved.get("positions"), "positions")
+        positions = tuple(as_int(place, f"positions[{index}]") for index, place in enumerate(places))
+        if len(positions) != len(before) or any(place < 0 for place in positions):
+            raise wrong("positions", "an index for each object of 'before'", places)
+        after = as_object(saved.get("after"), "after")
+        if shape == "hub" and len(before) != 1:
+            raise wrong("before", "one object", entries)
+        if shape == "endpoints":
+            for path, entry in (*((f"before[{index}]", entry) for index, entry in enumerate(before)), ("after", after)):
+                as_object(entry.get("config"), f"{path}.config")
+        return cls(
+            shape=shape,
+            url=as_text(saved.get("url"), "url"),
+            name=as_text(saved.get("name"), "name"),
+            before=before,
+            positions=positions,
+            after=after,
+            document=as_object(saved.get("document"), "document"),
+        )
+
+
+def list_servers(config: object) -> tuple[Server, ...]:
+    """Read the servers of a configuration, entries of unknown shape left out.
+
+    VegeHubPayloadError when it has neither an ``endpoints`` list nor both ``hub`` and ``api_key``.
+    """
+    shape = shape_of(config)
+    if shape is None or not isinstance(config, dict):
+        raise wrong("", "a configuration with a list 'endpoints', or 'hub' and 'api_key'", config)
+    if shape == "endpoints":
+        return tuple(_server(entry) for entry in config["endpoints"] if isinstance(entry, dict))
+    hub = config["hub"]
+    kind = CUSTOM if hub.get("server_type") == CUSTOM_SERVER_TYPE else "legacy"
+    return (Server(kind=kind, url=_text(hub.get("server_url"))),)
+
+
+def _server(entry: Mapping[str, Any]) -> Server:
+    settings = entry.get("config")
+    settings = settings if isinstance(settings, dict) else {}
+    number = entry.get("id")
+    return Server(
+        id=number if isinstance(number, (int, str)) else None,
+        name=_text(entry.get("name")),
+        kind=_text(entry.get("type")),
+        url=_text(settings.get("url")) or _text(settings.get("server_url")),
+        enabled=bool(entry.get("enabled", True)),
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
