@@ -63,7 +63,7 @@ def failure_of(err: BaseException, limits: aiohttp.ClientTimeout) -> Failure:
     """Say what an exception out of aiohttp means; ``limits`` are the ones that the request had."""
     if isinstance(err, aiohttp.ConnectionTimeoutError) or _is_connect_timeout(err):
         bounds = [bound for bound in (limits.connect, limits.sock_connect) if bound]
-        within = f" within {min(bounds):g} s" if bounds else ""
+        within = f" within {min(bounds):.3g} s" if bounds else ""
         return Failure(
             VegeHubTimeoutError,
             f"no connection{within}; {_ASLEEP}",
@@ -74,7 +74,7 @@ def failure_of(err: BaseException, limits: aiohttp.ClientTimeout) -> Failure:
     if isinstance(err, TimeoutError):
         # What aiohttp names a server's silence is its limit on one read of the socket.
         bound = limits.sock_read if isinstance(err, aiohttp.ServerTimeoutError) else limits.total
-        within = f" within {bound:g} s" if bound else " in time"
+        within = f" within {bound:.3g} s" if bound else " in time"
         return Failure(VegeHubTimeoutError, f"no answer{within}; it may have fallen asleep", may_be_asleep=True)
     if isinstance(err, aiohttp.ClientConnectorError):
         return Failure(

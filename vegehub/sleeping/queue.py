@@ -222,8 +222,9 @@ class PendingQueue:
         task = self._drain_task
         if task is None:
             return
-        if self._in_flight is None:
-            task.cancel()
+        under_way = self._in_flight
+        if under_way is None or (under_way.kind is not Kind.SETTING and under_way.command.outcome is Outcome.NOT_SENT):
+            task.cancel()  # nothing has left
         await asyncio.wait((task,))
 
     # Which gives way to which
@@ -291,9 +292,7 @@ class PendingQueue:
 
     def _put_back(self, entry: Entry) -> None:
         """Let an entry wait again, unless it has to give way to a newer one meanwhile."""
-        if self._is_closed:
-            self._end(entry, PendingState.CLOSED, "the queue was closed before the hub took it")
-        elif any(_gives_way(entry, newer) for newer in self._of_key(entry) if newer.sequence > entry.sequence):
+        if any(_gives_way(entry, newer) for newer in self._of_key(entry) if newer.sequence > entry.sequence):
             self._end(entry, PendingState.REPLACED, "replaced by a newer one before the hub took it")
         else:
             entry.state = PendingState.WAITING
@@ -478,10 +477,11 @@ class PendingQueue:
                 entry.command.add(err.outcome)
             return self._failed(entry, err)
         except BaseException:
-            # The drain was cancelled, as at the end of the loop.
+            # The drain was cancelled, as by close() or at the end of the loop.
             if entry.kind is Kind.SETTING:
                 entry.command.add(Outcome.UNKNOWN)
-            self._end(entry, PendingState.FAILED, "the call was cut off")
+            text = f"{self._host}: {entry.text}: {entry.command.tell('the call was cut off', entry.command.outcome)}"
+            self._failed(entry, VegeHubTimeoutError(text, host=self._host, outcome=entry.command.outcome))
             raise
         self._finish(entry, PendingState.DELIVERED)
         self._awake_until = max(self._awake_until, asyncio.get_running_loop().time() + self._wake_window)
@@ -496,7 +496,7 @@ class PendingQueue:
         self._take_note(entry, err)
         if entry.kind is Kind.ON and entry.command.outcome is Outcome.NOT_SENT and self._has_expired(entry):
             self._end(entry, PendingState.EXPIRED, "it expired before the hub took it")
-        elif _is_worth_repeating(entry, err, is_silent=is_silent):
+        elif not self._is_closed and _is_worth_repeating(entry, err, is_silent=is_silent):
             self._put_back(entry)
         else:
             self._finish(entry, PendingState.FAILED, err)

@@ -44,7 +44,7 @@ _DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _MANY_ZEROS = b"0" * MAX_DIGITS
 
 
-def decode_json(data: bytes | bytearray | str, charset: str | None = None) -> Any:
+def decode_json(data: bytes | bytearray | str) -> Any:
     """Decode UTF-8 JSON; ValueError, saying why in words without any of the data, for everything that is not.
 
     Refused beyond the syntax: NaN and Infinity, numbers that overflow, integers of more than 20 digits, and nesting
@@ -165,14 +165,3 @@ def as_text(value: object, path: str = "") -> str:
     if not isinstance(value, str):
         raise wrong(path, "text", value)
     return value
-
-
-def looks_like_json(body: bytes) -> bool:
-    return body.lstrip(b" \t\r\n\0\xef\xbb\xbf")[:1] in (b"{", b"[")
-
-
-def refusal(reply: object) -> str:
-    error = reply.get("error") if isinstance(reply, dict) else None
-    if not error or str(error).lower() in ("success", "ok", "0", "none"):
-        return ""
-    return str(error)[:80]
