@@ -52,14 +52,8 @@ REFUSED: dict[str, bytes] = {
     "mac of a wrong length": b'{"mac":"7C9EBD","sensors":[]}',
     "mac a number": b'{"mac":7,"sensors":[]}',
     "mac a list": b'{"mac":[],"sensors":[]}',
-    "an integer of 5,000 digits": b'{"mac":"7C9EBD112233","sensors":[{"slot":1,"samples":[{"v":'
-    + b"1" * 5000
-    + b"}]}]}",
     "nested without end": b"[" * 100_000,
     "nested deeply": b'{"sensors":' + b"[" * 300_000 + b"]" * 300_000 + b"}",
-    "UTF-16": json.dumps(GOOD).encode("utf-16"),
-    "UTF-32": json.dumps(GOOD).encode("utf-32"),
-    "Latin-1": '{"mac":"7C9EBD112233","name":"H\u00fctte","sensors":[]}'.encode("latin-1"),
     "cut within a character": '{"sensors":[],"name":"\u00fc'.encode()[:-1],
     "a form": b"mac=7C9EBD112233&v=1.5",
     "XML": b"<update><v>1.5</v></update>",

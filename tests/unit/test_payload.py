@@ -1,4 +1,4 @@
-"""JSON of a peer is decoded strictly, and a wrong field is named."""
+"""JSON of files and users is decoded strictly, and a wrong field is named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vegehub.wire.payload import (
     as_number,
     as_object,
     as_text,
-    decode_json,
+    decode_strict_json,
     kind,
     wrong,
 )
@@ -58,34 +58,34 @@ def nested(levels: int, leaf: str = "") -> str:
 @given(value=JSON)
 def test_json_is_decoded_from_text_and_bytes(value: Any) -> None:
     text = json.dumps(value)
-    assert decode_json(text) == value
-    assert decode_json(text.encode()) == value
-    assert decode_json(bytearray(text, "utf-8")) == value
+    assert decode_strict_json(text) == value
+    assert decode_strict_json(text.encode()) == value
+    assert decode_strict_json(bytearray(text, "utf-8")) == value
 
 
 def test_a_byte_order_mark_is_taken() -> None:
-    assert decode_json(b"\xef\xbb\xbf[1]") == [1]
+    assert decode_strict_json(b"\xef\xbb\xbf[1]") == [1]
 
 
 @pytest.mark.parametrize("white", [" ", "\t", "\r\n", " \n \t\r"])
 def test_white_space_may_stand_around_it(white: str) -> None:
-    assert decode_json(f'{white}{{"a": 1}}{white}') == {"a": 1}
-    assert decode_json(f"{white}[1]{white}".encode()) == [1]
+    assert decode_strict_json(f'{white}{{"a": 1}}{white}') == {"a": 1}
+    assert decode_strict_json(f"{white}[1]{white}".encode()) == [1]
 
 
 @pytest.mark.parametrize("other", ["\x0b", "\x0c", "\x85", "\xa0", "\u2003", "\0", "\ufeff", "}", "[1]"])
 def test_nothing_else_may_stand_around_it(other: str) -> None:
     for text in (f"[1]{other}", f"[1] {other}"):
-        with pytest.raises(ValueError, match=r"not JSON: Extra data at character [34]$"):
-            decode_json(text)
+        with pytest.raises(ValueError, match=r"not JSON: extra data at character [34]$"):
+            decode_strict_json(text)
     if other != "[1]":
         with pytest.raises(ValueError, match="not JSON"):
-            decode_json(f"{other}[1]")
+            decode_strict_json(f"{other}[1]")
 
 
 @given(data=st.binary() | st.text() | st.text().map(str.encode))
 def test_anything_else_is_a_value_error(data: bytes | str) -> None:
-    value, error = attempt(decode_json, data)
+    value, error = attempt(decode_strict_json, data)
     assert value is None or error is None
     assert error is None or str(error)
 
@@ -95,7 +95,7 @@ def test_anything_else_is_a_value_error(data: bytes | str) -> None:
 )
 def test_what_is_no_json_is_refused(data: bytes | str) -> None:
     with pytest.raises(ValueError, match=r"not (JSON|UTF-8)"):
-        decode_json(data)
+        decode_strict_json(data)
 
 
 @pytest.mark.parametrize(
@@ -103,15 +103,15 @@ def test_what_is_no_json_is_refused(data: bytes | str) -> None:
 )
 @pytest.mark.parametrize("place", ["{}", "[1,{}]", '{{"a":{}}}'])
 def test_numbers_out_of_range_are_refused(number: str, place: str) -> None:
-    with pytest.raises(ValueError, match=r"not JSON|digits|out of range"):
-        decode_json(place.format(number))
+    with pytest.raises(ValueError, match=r"finite number|digits|out of range"):
+        decode_strict_json(place.format(number))
 
 
 @pytest.mark.parametrize(
     "number", ["18446744073709551615", "-9223372036854775808", "1e308", "5e-324", "0." + "1" * 5000]
 )
 def test_numbers_within_range_are_taken(number: str) -> None:
-    assert decode_json(number) == float(number) if "." in number or "e" in number else int(number)
+    assert decode_strict_json(number) == float(number) if "." in number or "e" in number else int(number)
 
 
 @pytest.mark.parametrize(
@@ -122,22 +122,22 @@ def test_the_longest_integer_is_the_same_in_text_and_in_bytes(
     number: str, taken: bool, encode: Callable[[str], bytes | str]
 ) -> None:
     if taken:
-        assert decode_json(encode(f'{{"a":[{number}]}}')) == {"a": [int(number)]}
+        assert decode_strict_json(encode(f'{{"a":[{number}]}}')) == {"a": [int(number)]}
     else:
         with pytest.raises(ValueError, match="21 digits"):
-            decode_json(encode(f'{{"a":[{number}]}}'))
+            decode_strict_json(encode(f'{{"a":[{number}]}}'))
 
 
 @pytest.mark.parametrize("leaf", ["", "1", '"["'])
 def test_nesting_is_taken_up_to_its_limit(leaf: str) -> None:
-    decode_json(nested(MAX_DEPTH, leaf))
+    decode_strict_json(nested(MAX_DEPTH, leaf))
     with pytest.raises(ValueError, match="nested too deeply"):
-        decode_json(nested(MAX_DEPTH + 1, leaf))
+        decode_strict_json(nested(MAX_DEPTH + 1, leaf))
 
 
 def test_brackets_in_text_or_side_by_side_are_no_depth() -> None:
-    assert decode_json(json.dumps("[{" * 5000)) == "[{" * 5000
-    assert decode_json("[" + ",".join(["[]"] * 5000) + "]") == [[]] * 5000
+    assert decode_strict_json(json.dumps("[{" * 5000)) == "[{" * 5000
+    assert decode_strict_json("[" + ",".join(["[]"] * 5000) + "]") == [[]] * 5000
 
 
 @pytest.mark.parametrize("levels", [5000, 200_000])
@@ -145,7 +145,7 @@ def test_brackets_in_text_or_side_by_side_are_no_depth() -> None:
 def test_thousands_of_levels_are_refused(levels: int, opening: str, closing: str) -> None:
     for text in (opening * levels, opening * levels + "1" + closing * levels):
         with pytest.raises(ValueError, match=r"nested too deeply|not JSON"):
-            decode_json(text)
+            decode_strict_json(text)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_thousands_of_levels_are_refused(levels: int, opening: str, closing: str
 )
 def test_an_error_shows_nothing_of_the_data(text: bytes | str) -> None:
     with pytest.raises(ValueError, match="not") as caught:
-        decode_json(text)
+        decode_strict_json(text)
     assert "s3cr3t" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
@@ -265,7 +265,7 @@ def test_a_number_comes_as_number_or_text(value: object, number: float) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_finite_number_is_refused(value: object) -> None:
-    with pytest.raises(VegeHubPayloadError, match=r"^x: expected a number, got "):
+    with pytest.raises(VegeHubPayloadError, match=r"^x: expected a (finite )?number, got (?!a number$)"):
         as_number(value, "x")
 
 
@@ -320,4 +320,4 @@ def test_a_count_beyond_its_limits_is_refused_in_these_words(value: object, path
 @pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 100_000])
 def test_what_is_nested_too_deeply_is_refused_in_these_words(levels: int) -> None:
     with pytest.raises(ValueError, match=r"^nested too deeply$"):
-        decode_json(nested(levels))
+        decode_strict_json(nested(levels))

@@ -524,7 +524,7 @@ def test_battery_volts_are_taken_from_the_payload_first() -> None:
         (push(voltage="low"), "voltage: expected a number, got text"),
         (push(write_api_key=5), "write_api_key: expected text, got a number"),
         (push(id=[]), "id: expected an integer, got a list"),
-        (push(later=float("inf")), "an unknown field: expected plain JSON, got a number"),
+        (push(later=float("inf")), "an unknown field: expected plain JSON, got infinity"),
     ],
 )
 def test_what_was_dropped_is_described_by_its_path_and_kind(payload: dict[str, Any], note: str) -> None:

@@ -14,7 +14,7 @@ from vegehub.files import read_limited, write_private
 from vegehub.hub.backup import FORMAT, restore_document
 from vegehub.hub.backup import diff as differences
 from vegehub.wire.calls import CONFIG_SECTIONS
-from vegehub.wire.payload import decode_json
+from vegehub.wire.payload import decode_strict_json
 from vegehub.wire.redact import redact
 
 from . import options
@@ -199,7 +199,7 @@ def _host_and_changes(arguments: list[str]) -> tuple[str, list[str]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = decode_json(read_limited(path, _MAX_FILE))
+        document = decode_strict_json(read_limited(path, _MAX_FILE))
     except (OSError, ValueError) as err:
         raise unusable(path, err) from None
     if (

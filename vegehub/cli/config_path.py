@@ -6,7 +6,7 @@ import copy
 import re
 from typing import Any
 
-from vegehub.wire.payload import decode_json
+from vegehub.wire.payload import decode_strict_json
 
 from .errors import CommandError, usage
 
@@ -71,6 +71,6 @@ def written(path: Path) -> str:
 
 def _value(text: str) -> Any:
     try:
-        return decode_json(text)
+        return decode_strict_json(text)
     except ValueError:
         return text

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from vegehub.files import write_private
 from vegehub.wire.payload import decode_json
-from vegehub.wire.redact import redact
+from vegehub.wire.redact import REDACTED, redact
+from vegehub.wire.replies import looks_like_json
 
 from .output import iso
 
@@ -95,4 +96,5 @@ def _without_secrets(body: bytes) -> Any:
     try:
         return redact(decode_json(body))
     except ValueError:
-        return redact(body.decode("utf-8", "replace")) or None
+        # What was meant to be JSON and cannot be read may hold passwords, and no key says where.
+        return REDACTED if looks_like_json(body) else redact(body.decode("utf-8", "replace")) or None

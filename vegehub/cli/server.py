@@ -10,7 +10,7 @@ import typer
 
 from vegehub.exceptions import VegeHubValueError
 from vegehub.files import read_limited, write_private
-from vegehub.wire.payload import decode_json
+from vegehub.wire.payload import decode_strict_json
 from vegehub.wire.redact import redact_url
 from vegehub.wire.server_url import same_url
 from vegehub.wire.servers import CUSTOM, ServerChange
@@ -130,7 +130,7 @@ def remove(
 
 def _saved(path: Path) -> ServerChange:
     try:
-        return ServerChange.from_dict(decode_json(read_limited(path, _MAX_FILE)))
+        return ServerChange.from_dict(decode_strict_json(read_limited(path, _MAX_FILE)))
     except (OSError, ValueError) as err:
         raise unusable(path, err) from None
 

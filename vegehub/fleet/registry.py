@@ -17,7 +17,7 @@ from vegehub.exceptions import VegeHubValueError
 from vegehub.files import read_limited, write_private
 from vegehub.wire.address import HubAddress
 from vegehub.wire.models import normalize_mac
-from vegehub.wire.payload import decode_json
+from vegehub.wire.payload import decode_strict_json
 from vegehub.wire.text import clean_text
 
 from .schema import MAX_PEER_NAME, REGISTRY_FORMAT, REGISTRY_VERSION, check, named_schema
@@ -206,7 +206,7 @@ class Registry:
         alone. OSError (FileNotFoundError and others) names the path. Blocks; in an event loop use ``async_load``.
         """
         try:
-            document = decode_json(read_limited(path, MAX_FILE))
+            document = decode_strict_json(read_limited(path, MAX_FILE))
         except VegeHubValueError:
             raise
         except ValueError as err:
@@ -316,7 +316,7 @@ def _json_able(metadata: Mapping[str, Any]) -> dict[str, Any]:
     try:
         # As deep in a document as it will be in the file: there is a limit to nesting.
         text = json.dumps({"hubs": [{"metadata": dict(metadata)}]}, ensure_ascii=False, allow_nan=False)
-        copy: dict[str, Any] = decode_json(text.encode())["hubs"][0]["metadata"]
+        copy: dict[str, Any] = decode_strict_json(text.encode())["hubs"][0]["metadata"]
     except (TypeError, ValueError, RecursionError) as err:
         raise VegeHubValueError(f"metadata must be JSON-able: {err}") from None
     return copy

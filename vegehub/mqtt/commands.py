@@ -9,7 +9,7 @@ from typing import Any
 
 from vegehub.exceptions import VegeHubValueError
 from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_seconds
-from vegehub.wire.payload import decode_json, kind
+from vegehub.wire.payload import decode_strict_json, kind
 
 MAX_COMMAND = 4096
 """Bytes of the longest command that is read."""
@@ -84,7 +84,7 @@ def read_command(payload: bytes, rules: CommandRules, now: datetime) -> Command:
         document: Any = {"state": word.decode()}
     else:
         try:
-            document = decode_json(payload)
+            document = decode_strict_json(payload)
         except ValueError as err:
             raise CommandRefusedError(f"neither ON nor OFF, and {err}") from None
     if not isinstance(document, dict):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vegehub.exceptions import VegeHubError
 from vegehub.files import read_limited, write_private
 from vegehub.wire.layout import SlotLayout
-from vegehub.wire.payload import decode_json
+from vegehub.wire.payload import decode_strict_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +91,7 @@ class FactsFile:
                 _LOGGER.warning("%s: not written: %s", self._path, err)
 
     def _read(self) -> tuple[dict[str, Facts], set[str]]:
-        document = decode_json(read_limited(self._path, _MAX_FILE))
+        document = decode_strict_json(read_limited(self._path, _MAX_FILE))
         if document["format"] != _FORMAT or document["version"] != _VERSION:
             raise ValueError("another format")
         hubs = {str(mac): _facts(entry) for mac, entry in document["hubs"].items()}

@@ -1,19 +1,18 @@
-"""JSON from a peer: decoded strictly, and each field that has the wrong type named by its path."""
+"""What a peer sends, from bytes to values: JSON decoded as well as it can be, and fields checked."""
 
 from __future__ import annotations
 
 import json
 import math
-from codecs import BOM_UTF8
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from vegehub.exceptions import VegeHubPayloadError
 
-MAX_DEPTH = 64
-"""Levels of nesting that are taken; a hub's own documents have six."""
-MAX_DIGITS = 20
-"""Digits of the longest integer that is taken: 2**64 has twenty."""
+from .near_json import MAX_DEPTH, MAX_DIGITS, NotJsonError, read_near_json
+
 MAX_COUNT = 1000
 """The greatest count, or number of a slot, that is taken of a hub."""
 
@@ -21,10 +20,10 @@ _TOO_LARGE = 10**MAX_DIGITS
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"expected a finite number, got {name}")
 
 
-def _bounded_int(text: str) -> int:
+def _short_int(text: str) -> int:
     if len(text) > MAX_DIGITS:
         raise ValueError(f"an integer of {len(text)} digits")
     return int(text)
@@ -37,43 +36,144 @@ def _finite_float(text: str) -> float:
     return value
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
-_long_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_bounded_int, parse_float=_finite_float)
+_strict = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_short_int, parse_float=_finite_float)
+
+# What is out of range is no value, as NaN is none. Control characters in text do no harm, and cost a hub nothing.
+_peer = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
+_peer_of_large_numbers = json.JSONDecoder(
+    strict=False,
+    parse_constant=lambda _: None,
+    parse_int=lambda text: int(text) if len(text) <= MAX_DIGITS else None,
+    parse_float=lambda text: number if math.isfinite(number := float(text)) else None,
+)
+# A hook for each number doubles the cost: it is set only where a number may be too large, which two searches tell.
+_DIGITS_TO_ZEROS = bytes.maketrans(b"123456789E+", b"0" * 9 + b"e0")
+_LARGE = (b"0" * MAX_DIGITS, b"e000")
 _WHITE_SPACE = " \t\n\r"
-_DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
-_MANY_ZEROS = b"0" * MAX_DIGITS
+_ROUNDS = 8
+
+_MARKS = (
+    (BOM_UTF8, "utf-8"),
+    (BOM_UTF32_LE, "utf-32-le"),  # before the one that it begins with
+    (BOM_UTF32_BE, "utf-32-be"),
+    (BOM_UTF16_LE, "utf-16-le"),
+    (BOM_UTF16_BE, "utf-16-be"),
+)
+_WIDE = re.compile(
+    rb"(?:(?P<utf_32_le>[{[]\0\0\0)|(?P<utf_32_be>\0\0\0[{[])|(?P<utf_16_le>[{[]\0)|(?P<utf_16_be>\0[{[]))"
+).match
+_CHARSETS = re.compile(
+    r"(?:latin[-_]?[0-9]+|iso[-_]?8859[-_]?[0-9]+|(?:windows|cp)[-_]?[0-9]+|utf[-_]?(?:8|16|32)(?:[-_]?[lb]e)?"
+    r"|us[-_]?ascii|ascii|koi8[-_]?[ru]|gb(?:k|2312|18030)|big5|shift[-_]?jis|sjis|euc[-_]?(?:jp|kr)|mac[-_]?roman)",
+    re.IGNORECASE,
+).fullmatch
+_ESCAPED = re.compile(r'[\s\0]*+[{[][\s\0{[]*+\\"').match
 
 
-def decode_json(data: bytes | bytearray | str) -> Any:
-    """Decode UTF-8 JSON; ValueError, saying why in words without any of the data, for everything that is not.
+def decode_json(data: bytes | bytearray | str, charset: str | None = None) -> Any:
+    """Decode what a hub sent; ValueError, saying why in words without any of the data, for what cannot be read.
+
+    Strict JSON first. Where that fails: by the mark of its encoding, by ``charset`` (what the sender declared), or as
+    UTF-8 with replacement characters, and then as near to JSON as small programs come, see ``near_json``. NaN,
+    Infinity, numbers that overflow and integers of more than 20 digits are None; nesting of more than 64 levels is
+    refused. An object in a text is the object.
+    """
+    try:
+        document = _decode_strictly(data)
+    except NotJsonError:
+        raise
+    except (ValueError, RecursionError) as err:
+        reason = _reason(err)
+    else:
+        reason = ""
+    if reason:
+        document = _decode_leniently(data if isinstance(data, str) else _text_of(data, charset), reason)
+    if isinstance(document, str) and document.lstrip().startswith(("{", "[")):
+        with suppress(ValueError, RecursionError):
+            return _decode_strictly(document)
+    return document
+
+
+def decode_strict_json(data: bytes | bytearray | str) -> Any:
+    """Decode strict UTF-8 JSON of a file or a user; ValueError, saying why without any of the data, for all else.
 
     Refused beyond the syntax: NaN and Infinity, numbers that overflow, integers of more than 20 digits, and nesting
     of more than 64 levels.
     """
     try:
-        # The codec utf-8-sig does the same, but is written in Python.
-        text = data if isinstance(data, str) else data.removeprefix(BOM_UTF8).decode()
-        # A hook for each integer is dear: it is set only where one may be too long.
-        is_long = isinstance(data, str) or _MANY_ZEROS in data.translate(_DIGITS_TO_ZEROS)
-        # What ``decode`` of the decoder does, without its two regular expressions for the white space.
-        document = text.strip(_WHITE_SPACE)
-        value, end = (_long_decoder if is_long else _decoder).raw_decode(document)
+        text = (data if isinstance(data, str) else data.removeprefix(BOM_UTF8).decode()).strip(_WHITE_SPACE)
+        value, end = _strict.raw_decode(text)
     except UnicodeDecodeError as err:
-        raise ValueError(f"not UTF-8 at byte {err.start}") from None
+        raise NotJsonError(f"not UTF-8 at byte {err.start}") from None
     except json.JSONDecodeError as err:
-        raise ValueError(f"not JSON: {err.msg} at character {err.pos}") from None
+        raise NotJsonError(_reason(err)) from None
     except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if end != len(document):
-        raise ValueError(f"not JSON: Extra data at character {end}")
-    # Counting is far cheaper than walking, and only a document with many brackets can be deep.
-    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
-        raise ValueError("nested too deeply")
+        raise NotJsonError("nested too deeply") from None
+    if end != len(text):
+        raise NotJsonError(f"not JSON: extra data at character {end}")
+    if _is_too_deep(value, text.encode(errors="replace")):
+        raise NotJsonError("nested too deeply")
     return value
 
 
-def _deeper_than(value: Any, limit: int) -> bool:
-    """Tell whether lists and objects stand in one another more than ``limit`` times; one walk, level by level."""
+def _decode_strictly(data: bytes | bytearray | str) -> Any:
+    raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
+    text = (data if isinstance(data, str) else data.decode()).removeprefix("\ufeff").strip(_WHITE_SPACE)
+    zeros = raw.translate(_DIGITS_TO_ZEROS)
+    decoder = _peer_of_large_numbers if any(sign in zeros for sign in _LARGE) else _peer
+    value, end = decoder.raw_decode(text)
+    if end != len(text):
+        raise ValueError(f"not JSON: extra data at character {end}")
+    if _is_too_deep(value, raw):
+        raise NotJsonError("nested too deeply")
+    return value
+
+
+def _decode_leniently(text: str, reason: str) -> Any:
+    """Read near-JSON; for a text that is nothing like it, raise the strict decoder's ``reason``."""
+    if not text.lstrip(" \t\n\r\0\ufeff").startswith(("{", "[")):
+        raise NotJsonError(reason)
+    if _ESCAPED(text):
+        text = text.replace('\\"', '"')
+    return read_near_json(text)
+
+
+def _reason(err: ValueError | RecursionError) -> str:
+    if isinstance(err, json.JSONDecodeError):
+        return f"not JSON: {err.msg[:1].lower()}{err.msg[1:]} at character {err.pos}"
+    return f"not UTF-8 at byte {err.start}" if isinstance(err, UnicodeDecodeError) else "not JSON"
+
+
+def _text_of(data: bytes | bytearray, charset: str | None) -> str:
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(name, "replace")
+    if wide := _WIDE(data):
+        return data.decode((wide.lastgroup or "").replace("_", "-"), "replace")
+    if charset and _CHARSETS(charset := charset.strip(" \"'")):
+        with suppress(LookupError, UnicodeError):
+            return data.decode(charset)
+    return data.decode(errors="replace")
+
+
+def _is_too_deep(value: Any, raw: bytes | bytearray) -> bool:
+    """Tell whether lists and objects stand in one another more than `MAX_DEPTH` times."""
+    brackets = raw.translate(_BRACKETS, _NO_BRACKETS)
+    if len(brackets) <= 2 * MAX_DEPTH:
+        return brackets.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH)
+    # Pairs go, level by level: a document of a hub is gone after six rounds. One with brackets in its texts is walked.
+    for _ in range(_ROUNDS):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return False
+    return _is_deeper(value, MAX_DEPTH)
+
+
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
     level = [value]
     for _ in range(limit + 1):
         level = [item for item in level if isinstance(item, (dict, list))]
@@ -95,6 +195,10 @@ _KINDS = (
 
 def kind(value: object) -> str:
     """Name the JSON type of ``value`` in words, without showing the value: it may be a secret."""
+    if isinstance(value, int) and abs(value) >= _TOO_LARGE:
+        return f"an integer of more than {MAX_DIGITS} digits"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "infinity"
     return next((name for types, name in _KINDS if isinstance(value, types)), type(value).__name__)
 
 
@@ -157,7 +261,7 @@ def as_number(value: object, path: str = "") -> float:
         else:
             if math.isfinite(number):
                 return number
-    raise wrong(path, "a number", value)
+    raise wrong(path, "a finite number" if isinstance(value, float) else "a number", value)
 
 
 def as_text(value: object, path: str = "") -> str:

@@ -8,7 +8,8 @@ from operator import itemgetter
 from typing import Any, TypeGuard
 
 from .models import Sample
-from .payload import MAX_DIGITS, kind
+from .near_json import MAX_DIGITS
+from .payload import kind
 
 MAX_SLOT = 65535
 """The highest slot number that is taken; hubs are known to use up to 13."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from vegehub.exceptions import VegeHubPayloadError
 
 from .models import Reading, Sample, normalize_mac
-from .payload import MAX_DEPTH, MAX_DIGITS, as_list, as_object, decode_json, wrong
+from .near_json import MAX_DEPTH, MAX_DIGITS
+from .payload import as_list, as_object, decode_json, wrong
 from .samples import Pair, Problems, by_time, finite, moment, read_old_updates, read_sensors
 from .text import clean_text
 
