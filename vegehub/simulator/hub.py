@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import cached_property
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from . import configuration
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from .replies import Reply
     from .requests import Request
 
+_STRANGER_SEED = 0x0DD
 Valves = Literal["closed", "open", "timer"]
 
 
@@ -63,6 +66,9 @@ class SimulatedHub:
         self.device = Device(self.profile, self.clock, host, seed, index)
         self.faults = Faults(self._on_faults)
         self.requests: list[RequestRecord] = []
+        """Every request that arrived, oldest first, whether or not it was executed."""
+        self.executed: list[RequestRecord] = []
+        """Those that the hub carried out, in that order; what it refused is not among them."""
         self._work = Work(self.clock)
         self._api = Api(self.device, self)
         self._server = Server((host, port), self.profile, self.faults, self._work, self)
@@ -357,7 +363,7 @@ class SimulatedHub:
             door = Door.REFUSING
         elif not self._power.awake:
             door = Door.REFUSING if self._power.refuses else Door.HANGING
-        elif self.faults.is_on("refuse"):
+        elif self.faults.is_on("refuse") or self.faults.is_on("unreachable"):
             door = Door.REFUSING
         else:
             door = Door.HANGING if self.faults.is_on("full_backlog") else Door.OPEN
@@ -377,11 +383,19 @@ class SimulatedHub:
 
     def handle(self, request: Request) -> Reply:
         """Execute a request."""
-        return self._api.handle(request)
+        reply = self._api.handle(request)
+        if reply.status == HTTPStatus.OK:
+            self.executed.append(RequestRecord.of(request, self.clock.now))
+        return reply
 
     def error(self, status: int, text: str) -> Reply:
         """Put an error into words."""
         return self._api.error(status, text)
+
+    @cached_property
+    def stranger(self) -> SimulatedHub:
+        """Another hub of this profile, not started, that nobody has set up."""
+        return SimulatedHub(self.profile, self.host, seed=_STRANGER_SEED, clock=self.clock)
 
     def update_requested(self) -> None:
         """Push an update."""
