@@ -798,7 +798,7 @@ class TestEnd:
         sleeper.faults.latency(0.1, path=SET)
         command, next_one = queue.turn_off(0), queue.turn_off(1)
         wake(sleeper, queue)
-        await until(lambda: command.state is PendingState.SENDING)
+        await until(lambda: sleeper.requests and sleeper.requests[-1].path == SET)
         await queue.close()
         assert (command.state, next_one.state) == (PendingState.DELIVERED, PendingState.CLOSED)
 

@@ -287,18 +287,17 @@ class HubConnection:
             return
         self._check_unmoved(request)
         try:
-            proof = Request(identity, calls.INFO_GET, calls.MAC_SELECTOR, command)
-            reply = await self._transport.exchange(turn, proof)
-            found = self.parse(calls.INFO_GET, models.reported_mac, reply, command)
+            reply = await self._transport.exchange(turn, Request(identity, calls.INFO_GET, calls.MAC_SELECTOR))
+            found = self.parse(calls.INFO_GET, models.reported_mac, reply)
         except VegeHubError as err:
             if not command.needs_proof:
                 return
-            what = f"{err}; so it was not proved that hub {command.mac} is still at this address"
-            raise err.retold(what, command.outcome) from err
+            what = f"it could not be proved that hub {command.mac} is still at this address: {err}"
+            raise err.retold(f"{identity.host}: {command.tell(what, Outcome.NOT_SENT)}", command.outcome) from err
         identity.saw(found)
         if found != command.mac:
             what = (
-                f"another hub answers at this address: expected {command.mac}, found {found or 'one without a MAC'}; "
+                f"another hub answers at this address: expected {command.mac}, found {found or 'one that gives no MAC'}; "
                 "nothing was written to it. Find the new address of your hub, or give the MAC of the new one"
             )
             raise VegeHubMismatchError(

@@ -19,7 +19,8 @@ from vegehub.exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.wire.payload import decode_json, refusal
+from vegehub.wire.payload import decode_json
+from vegehub.wire.replies import refusal
 
 if TYPE_CHECKING:
     from .command import Command
@@ -62,7 +63,7 @@ class Failure:
 def failure_of(err: BaseException, limits: aiohttp.ClientTimeout) -> Failure:
     """Say what an exception out of aiohttp means; ``limits`` are the ones that the request had."""
     if isinstance(err, aiohttp.ConnectionTimeoutError) or _is_connect_timeout(err):
-        bounds = [bound for bound in (limits.connect, limits.sock_connect) if bound]
+        bounds = [bound for bound in (limits.connect, limits.sock_connect) if bound and not _is_connect_timeout(err)]
         within = f" within {min(bounds):.3g} s" if bounds else ""
         return Failure(
             VegeHubTimeoutError,
@@ -75,7 +76,7 @@ def failure_of(err: BaseException, limits: aiohttp.ClientTimeout) -> Failure:
         # What aiohttp names a server's silence is its limit on one read of the socket.
         bound = limits.sock_read if isinstance(err, aiohttp.ServerTimeoutError) else limits.total
         within = f" within {bound:.3g} s" if bound else " in time"
-        return Failure(VegeHubTimeoutError, f"no answer{within}; it may have fallen asleep", may_be_asleep=True)
+        return Failure(VegeHubTimeoutError, f"no answer{within} (it may have fallen asleep)", may_be_asleep=True)
     if isinstance(err, aiohttp.ClientConnectorError):
         return Failure(
             VegeHubConnectionError,
@@ -110,7 +111,7 @@ def status_failure(status: int, body: bytes, charset: str | None) -> Failure:
     what = f"expected status 200, got {status}{said and ': ' + said}"
     return Failure(
         VegeHubResponseError,
-        f"the hub refused it: {what}" if refused else what,
+        f"{what}; the hub refused it" if refused else what,
         Outcome.REJECTED if refused else Outcome.UNKNOWN,
         status=status,
     )

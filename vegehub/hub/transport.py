@@ -26,7 +26,8 @@ from vegehub.exceptions import (
     VegeHubResponseError,
     VegeHubTimeoutError,
 )
-from vegehub.wire.payload import decode_json, kind, looks_like_json, refusal
+from vegehub.wire.payload import decode_json, kind
+from vegehub.wire.replies import looks_like_json, refusal
 
 from .failures import HTTP_OK, Failure, closed_session, failure_of, status_failure
 
@@ -248,27 +249,15 @@ async def _send(session: aiohttp.ClientSession, request: Request, limits: aiohtt
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """Read the body to its end, which gives the connection back; one that is not read to its end is dropped."""
-    content = response.content
-    body = await content.readany()
-    if content.at_eof():
-        if len(body) <= MAX_REPLY:
-            return body
-        raise _too_long(response.status)
-    chunks = [body]
-    size = len(body)
-    while size <= MAX_REPLY:
-        chunk = await content.readany()
-        if not chunk:
-            return b"".join(chunks)
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
         size += len(chunk)
+        if size > MAX_REPLY:
+            what = f"the reply is longer than {MAX_REPLY} bytes; is this a VegeHub?"
+            raise _FailedError(Failure(VegeHubResponseError, what, status=response.status))
         chunks.append(chunk)
-    raise _too_long(response.status)
-
-
-def _too_long(status: int) -> _FailedError:
-    return _FailedError(
-        Failure(VegeHubResponseError, f"the reply is longer than {MAX_REPLY} bytes; is this a VegeHub?", status=status)
-    )
+    return b"".join(chunks)
 
 
 def _judge(call: Call, answer: _Answer) -> Any:
@@ -288,13 +277,22 @@ def _judge(call: Call, answer: _Answer) -> Any:
         else:
             return None  # plain words are consent
         raise _FailedError(Failure(VegeHubResponseError, what, status=status)) from err
+    if not call.reads and looks_like_json(body) and _is_cut_off(body, reply):
+        what = "the reply ends in the middle, before it says whether that was an error"
+        raise _FailedError(Failure(VegeHubResponseError, what, status=status))
     if said := refusal(reply):
         raise _FailedError(
             Failure(VegeHubResponseError, f"the hub refused it: {said}", Outcome.REJECTED, status=status)
         )
-    if call.reads and not isinstance(reply, dict) and reply is not None:
+    if call.reads and not isinstance(reply, dict):
         raise _FailedError(Failure(VegeHubPayloadError, f"expected an object, got {kind(reply)}", status=status))
     return reply
+
+
+def _is_cut_off(body: bytes, reply: Any) -> bool:
+    """Say whether a document lacks its end, where hubs put the word that says how it went."""
+    says_how = isinstance(reply, dict) and "error" in reply
+    return not says_how and body.rstrip(b" \t\r\n\0")[-1:] not in (b"}", b"]")
 
 
 def _charset(content_type: str) -> str | None:
