@@ -265,7 +265,7 @@ class VegeHub:
 
     async def actuator_states(self, retries: int = 0) -> list[dict[str, Any]]:
         """Read the hub's own list of actuators; VegeHubNoActuatorsError when the reply has none."""
-        return await self._read_actuators(retries=retries)
+        return self._actuators_of(await self._connection.read(calls.ACTUATORS_STATUS, retries=retries))
 
     async def request_update(self) -> bool:
         """Ask the hub to send an update to its servers now; True once it has agreed."""
@@ -465,7 +465,7 @@ class VegeHub:
         give_up_at = loop.time() + self._connection.timeout
         pause = 0.1
         while True:
-            entries = await self._read_actuators(command)
+            entries = self._actuators_of(await self._connection.read(calls.ACTUATORS_STATUS, command=command), command)
             actuators = self._connection.parse(calls.ACTUATORS_STATUS, models.parse_actuators, entries, command)
             if any(actuator.slot == slot and actuator.is_on is is_on for actuator in actuators):
                 return
@@ -480,8 +480,7 @@ class VegeHub:
             await asyncio.sleep(pause)
             pause = min(2 * pause, 1.0)
 
-    async def _read_actuators(self, command: Command | None = None, *, retries: int = 0) -> list[dict[str, Any]]:
-        reply = await self._connection.read(calls.ACTUATORS_STATUS, retries=retries, command=command)
+    def _actuators_of(self, reply: dict[str, Any] | None, command: Command | None = None) -> list[dict[str, Any]]:
         actuators = None if reply is None else models.actuator_list(reply)
         if actuators is None:
             host = self._connection.identity.host

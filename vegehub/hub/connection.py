@@ -32,7 +32,7 @@ from .session import SessionOwner
 from .transport import Request, Transport, turn_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from vegehub.wire.address import HubAddress
     from vegehub.wire.calls import Call
@@ -136,26 +136,25 @@ class HubConnection:
             remaining=remaining,
         )
 
-    async def read(
+    def read(
         self, call: Call, payload: Any = None, *, retries: int = 0, command: Command | None = None
-    ) -> dict[str, Any] | None:
+    ) -> Awaitable[dict[str, Any] | None]:
         """Return the JSON object that the hub answers, None if it answers with nothing.
 
         ``command`` is the one that this read belongs to: its outcome is that of the error.
         """
         identity = self.identity if command is None else self._where(command)
-        reply: dict[str, Any] | None = await self._request(Request(identity, call, payload, command), retries)
-        return reply
+        return self._request(Request(identity, call, payload, command), retries)
 
-    async def write(self, command: Command, call: Call, payload: Any = None, *, retries: int = 0) -> Any:
+    def write(self, command: Command, call: Call, payload: Any = None, *, retries: int = 0) -> Awaitable[Any]:
         """Send what ``command`` is about, after the proof of the MAC where it needs one, in one turn."""
-        return await self._request(Request(self._where(command), call, payload, command, writes=True), retries)
+        return self._request(Request(self._where(command), call, payload, command, writes=True), retries)
 
     async def prove(self, command: Command) -> None:
         """Make sure, by one read at most, that the hub with the command's MAC answers; VegeHubMismatchError if not."""
         identity = self._where(command)
         if command.mac and not identity.is_proved(command.mac):
-            await self._request(Request(identity, calls.INFO_GET, calls.MAC_SELECTOR, command), 0, only_proves=True)
+            await self._attempt(Request(identity, calls.INFO_GET, calls.MAC_SELECTOR, command), only_proves=True)
 
     async def switch(self, command: Command, state: int, slot: int, seconds: float, *, retries: int = 0) -> None:
         """Switch actuator ``slot`` (0-based), which is looked up first where it is beyond the known count."""
@@ -233,37 +232,27 @@ class HubConnection:
                 command.mac = self.identity.expected
         return command.identity
 
-    async def _request(self, request: Request, retries: int, *, only_proves: bool = False) -> Any:
-        check_retries(retries)
+    def _request(self, request: Request, retries: int) -> Awaitable[Any]:
+        return self._attempts(request, retries) if check_retries(retries) else self._attempt(request)
+
+    async def _attempts(self, request: Request, retries: int) -> Any:
         attempt = 0
         while True:
             try:
-                return await self._attempt(request, only_proves=only_proves)
+                return await self._attempt(request)
             except VegeHubError as err:
                 if attempt >= retries or request.identity is not self.identity or not _worth_repeating(err):
                     raise
             await asyncio.sleep(_pause(attempt))
             attempt += 1
 
-    async def _attempt(self, request: Request, *, only_proves: bool) -> Any:
+    async def _attempt(self, request: Request, *, only_proves: bool = False) -> Any:
         identity, command = request.identity, request.command
         turn = turn_of(identity)
-        patience = self.timeout
         if command is not None:
             command.last = Outcome.NOT_SENT
-            if command.patience is not None:
-                patience = command.patience()
-        try:
-            await turn.take(patience, first=command is not None and command.first)
-        except TimeoutError as err:
-            raise request.failed(
-                Failure(
-                    VegeHubTimeoutError,
-                    f"other calls to this hub kept it busy for {patience:.3g} s",
-                    Outcome.NOT_SENT,
-                    may_be_asleep=True,
-                )
-            ) from err
+        if not turn.try_take():
+            await self._wait_for(turn, request)
         try:
             if command is not None and command.mac and (request.writes or only_proves):
                 await self._prove(turn, request, command)
@@ -279,6 +268,16 @@ class HubConnection:
             raise
         finally:
             turn.give_back()
+
+    async def _wait_for(self, turn: Turn, request: Request) -> None:
+        command = request.command
+        patience = self.timeout if command is None or command.patience is None else command.patience()
+        try:
+            await turn.take(patience, first=command is not None and command.first)
+        except TimeoutError as err:
+            what = f"other calls to this hub kept it busy for {patience:.3g} s"
+            failure = Failure(VegeHubTimeoutError, what, Outcome.NOT_SENT, may_be_asleep=True)
+            raise request.failed(failure) from err
 
     async def _prove(self, turn: Turn, request: Request, command: Command) -> None:
         """Prove the MAC in the turn that ``request`` has, unless it was proved within the last 60 s."""

@@ -151,21 +151,28 @@ class SessionOwner:
         session = self.session
         return session is not None and getattr(session, "closed", False) is not True
 
-    async def get(self, hub: str = "") -> aiohttp.ClientSession:
-        """Return the session given, or the owned one, opened now if there is none; VegeHubSessionError if unusable.
-
-        ``hub`` is the address that the debug log and an error name.
-        """
+    def ready(self, hub: str = "") -> aiohttp.ClientSession | None:
+        """Return what ``get`` would, None if a session has to be opened first."""
         loop = asyncio.get_running_loop()
         self._last_hub = hub
         if self._given is not None:
             self._check_given(self._given, loop, hub)
             return self._given
         lease = self._lease
-        if lease is not None and self._is_usable(lease, loop, hub):
-            if _LOGGER.isEnabledFor(logging.DEBUG):
-                _LOGGER.debug("%s: session %#x reused", hub, id(lease.session))
-            return lease.session
+        if lease is None or not self._is_usable(lease, loop, hub):
+            return None
+        if _LOGGER.isEnabledFor(logging.DEBUG):
+            _LOGGER.debug("%s: session %#x reused", hub, id(lease.session))
+        return lease.session
+
+    async def get(self, hub: str = "") -> aiohttp.ClientSession:
+        """Return the session given, or the owned one, opened now if there is none; VegeHubSessionError if unusable.
+
+        ``hub`` is the address that the debug log and an error name.
+        """
+        if (session := self.ready(hub)) is not None:
+            return session
+        loop = asyncio.get_running_loop()
         # Nothing below awaits anything that is not ready: callers that come at the same time get the same session.
         lease = _Lease(loop, self._connection_limit)
         holder = lease.hold()

@@ -12,9 +12,9 @@ import logging
 import weakref
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
@@ -29,6 +29,7 @@ from vegehub.exceptions import (
 from vegehub.wire.payload import decode_json, kind
 from vegehub.wire.replies import looks_like_json, refusal
 
+from .command import Stage
 from .failures import HTTP_OK, Failure, closed_session, failure_of, status_failure
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ _NO_LIMITS = aiohttp.ClientTimeout(total=None)
 class Turn:
     """One hub's turn, shared by all objects of an event loop: one request at a time, OFF before all that waits."""
 
-    __slots__ = ("__weakref__", "_first", "_is_taken", "_others", "configuration", "ended_at", "loop", "session")
+    __slots__ = ("__weakref__", "_ended_at", "_first", "_is_taken", "_others", "configuration", "loop", "session")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -60,15 +61,20 @@ class Turn:
         """Held over reading, planning and writing: one change of configuration at a time."""
         self.session: weakref.ref[aiohttp.ClientSession] | None = None
         """Of the last request that ended well, and may have left a connection to be used again."""
-        self.ended_at = 0.0
+        self._ended_at = 0.0
         self._is_taken = False
         self._first: deque[asyncio.Future[None]] = deque()
         self._others: deque[asyncio.Future[None]] = deque()
 
+    def try_take(self) -> bool:
+        """Take the turn if it is free; ``give_back`` ends it."""
+        is_free = not self._is_taken
+        self._is_taken = True
+        return is_free
+
     async def take(self, seconds: float, *, first: bool) -> None:
         """Wait for the turn, TimeoutError if it does not come within ``seconds``; ``give_back`` ends it."""
-        if not self._is_taken:
-            self._is_taken = True
+        if self.try_take():
             return
         place = self.loop.create_future()
         waiting = self._first if first else self._others
@@ -96,7 +102,15 @@ class Turn:
 
     def may_reuse(self, session: aiohttp.ClientSession) -> bool:
         """Say whether a request now is probably sent on the connection of the one before."""
-        return self.is_known_to(session) and self.loop.time() - self.ended_at <= REUSE_WINDOW
+        return self.is_known_to(session) and self.loop.time() - self._ended_at <= REUSE_WINDOW
+
+    def ended_well(self, session: aiohttp.ClientSession) -> None:
+        """Take note that a request ended well, and left its connection open."""
+        try:
+            self.session = weakref.ref(session)
+        except TypeError:  # of a stand-in without weak references nothing need be known
+            return
+        self._ended_at = self.loop.time()
 
     def is_known_to(self, session: aiohttp.ClientSession) -> bool:
         """Say whether ``session`` may hold a connection to the hub."""
@@ -120,20 +134,34 @@ def turn_of(identity: Identity) -> Turn:
     return turn
 
 
-@dataclass(frozen=True, slots=True)
 class Request:
-    """One request of a call, and what it is a part of."""
+    """One request of a call, and what it is a part of: ``command`` is None for a call that only reads.
 
-    identity: Identity
-    call: Call
-    payload: Any = None
-    command: Command | None = None
-    """The command that it belongs to; None for a call that only reads."""
-    writes: bool = False
-    """True for what the command is about, False for its proofs and read-backs."""
+    ``writes``: it is what the command is about, and none of its proofs or read-backs.
+    """
+
+    # Not a frozen dataclass: one is made for each request, and that would take a hundredth of it.
+    __slots__ = ("call", "command", "identity", "payload", "writes")
+
+    def __init__(
+        self,
+        identity: Identity,
+        call: Call,
+        payload: Any = None,
+        command: Command | None = None,
+        *,
+        writes: bool = False,
+    ) -> None:
+        self.identity = identity
+        self.call = call
+        self.payload = payload
+        self.command = command
+        self.writes = writes
 
     def failed(self, failure: Failure) -> VegeHubError:
         """Return the error of the call that this request was a part of."""
+        if not self.writes:  # whatever became of a proof or a read-back, the command was not sent by it
+            failure = replace(failure, outcome=Outcome.NOT_SENT)
         return failure.error(f"{self.identity.host}: {self.call}", self.identity.host, self.command)
 
 
@@ -155,51 +183,47 @@ class Transport:
         For reads that is an object, or None for an empty body; for others None where it was not JSON. A write moves the
         stage of its command. Raises only errors of this library.
         """
-        command, writes = request.command, request.writes
-        session = await self._session(request)
+        owner = self.owner
+        command = request.command if request.writes else None
+        session = owner.ready(request.identity.host) or await self._open_session(request)
         limits = self._limits_of(session)
-        if writes and command is not None and command.remaining is not None:
+        if command is not None and command.remaining is not None:
             limits = _limits_while_wanted(limits, request, command.remaining())
         # aiohttp sends a GET again by itself when a kept-alive connection turns out to be dead, a POST never.
         is_get = request.call.method == "GET"
         may_resend = not is_get and turn.may_reuse(session)
         may_have_left = is_get and turn.is_known_to(session)
-        before = command.leaves() if writes and command is not None else None
+        before = Stage.NOTHING_LEFT if command is None else command.leaves()
         turn.session = None
         started = turn.loop.time()
         self.calls += 1
-        self.owner.begin_call()
+        owner.begin_call()
         try:
             try:
-                answer = await _send(session, request, limits)
+                reply, is_kept = await _send(session, request, limits)
             except _DeadConnectionError:
                 if not may_resend:
                     raise
                 may_have_left = True
                 self.resends += 1
                 _LOGGER.debug("%s: %s: sent again, the connection was closed", request.identity.host, request.call)
-                answer = await _send(session, request, _limits_for_rest(limits, turn.loop.time() - started))
-            if answer.is_kept:
-                with suppress(TypeError):  # of a stand-in without weak references nothing need be known
-                    turn.session = weakref.ref(session)
-                turn.ended_at = turn.loop.time()
-            if _LOGGER.isEnabledFor(logging.DEBUG):
-                size = len(answer.body)
-                _LOGGER.debug("%s: %s -> %d, %d bytes", request.identity.host, request.call, answer.status, size)
-            reply = _judge(request.call, answer)
+                rest = _limits_for_rest(limits, turn.loop.time() - started)
+                reply, is_kept = await _send(session, request, rest)
         except _FailedError as err:
-            if command is not None and before is not None:
+            if command is not None:
                 if err.failure.outcome is not Outcome.UNKNOWN and not may_have_left:
                     command.stays(before)
                 command.add(err.failure.outcome)
             raise request.failed(err.failure) from err.__cause__
         finally:
-            self.owner.end_call()
-        if writes and command is not None:
+            owner.end_call()
+        if is_kept:
+            turn.ended_well(session)
+        if command is not None:
             command.take()
         return reply
 
-    async def _session(self, request: Request) -> aiohttp.ClientSession:
+    async def _open_session(self, request: Request) -> aiohttp.ClientSession:
         try:
             return await self.owner.get(request.identity.host)
         except VegeHubError as err:
@@ -215,28 +239,26 @@ class Transport:
         return self._limits[1]
 
 
-class _Answer(NamedTuple):
-    status: int
-    content_type: str
-    body: bytes
-    is_kept: bool
-    """Whether the connection was left open for the next request."""
-
-
-async def _send(session: aiohttp.ClientSession, request: Request, limits: aiohttp.ClientTimeout) -> _Answer:
+async def _send(session: aiohttp.ClientSession, request: Request, limits: aiohttp.ClientTimeout) -> tuple[Any, bool]:
+    """Return the decoded reply, and whether its connection was left open for the next request."""
+    call = request.call
     is_answered = False
     try:
         async with session.request(
-            request.call.method,
-            request.identity.url(request.call.path),
+            call.method,
+            request.identity.url(call.path),
             json=request.payload,
             timeout=limits,
             allow_redirects=False,
             raise_for_status=False,
         ) as response:
             is_answered = True
-            body = await _read(response)
-            return _Answer(response.status, response.headers.get("Content-Type", ""), body, _is_kept(response))
+            # Read to the end, which gives the connection back; one that is not read to its end is dropped.
+            body = b""
+            while chunk := await response.content.readany():
+                body = body + chunk if body else chunk
+                if len(body) > MAX_REPLY:
+                    raise _FailedError(_too_long(response.status))
     except (aiohttp.ClientError, HttpProcessingError, OSError) as err:
         failed = _DeadConnectionError if not is_answered and _died_unanswered(err) else _FailedError
         raise failed(failure_of(err, limits)) from err
@@ -245,30 +267,26 @@ async def _send(session: aiohttp.ClientSession, request: Request, limits: aiohtt
         if getattr(session, "closed", False) is not True:
             raise
         raise _FailedError(closed_session()) from err
+    if _LOGGER.isEnabledFor(logging.DEBUG):
+        _LOGGER.debug("%s: %s -> %d, %d bytes", request.identity.host, call, response.status, len(body))
+    return _judge(call, response, body), _is_kept(response)
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Read the body to its end, which gives the connection back; one that is not read to its end is dropped."""
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := await response.content.readany():
-        size += len(chunk)
-        if size > MAX_REPLY:
-            what = f"the reply is longer than {MAX_REPLY} bytes; is this a VegeHub?"
-            raise _FailedError(Failure(VegeHubResponseError, what, status=response.status))
-        chunks.append(chunk)
-    return b"".join(chunks)
+def _too_long(status: int) -> Failure:
+    return Failure(
+        VegeHubResponseError, f"the reply is longer than {MAX_REPLY} bytes; is this a VegeHub?", status=status
+    )
 
 
-def _judge(call: Call, answer: _Answer) -> Any:
-    status, content_type, body, _ = answer
-    charset = _charset(content_type) if "charset" in content_type else None
+def _judge(call: Call, response: aiohttp.ClientResponse, body: bytes) -> Any:
+    """Return the decoded reply, or say what is wrong with it."""
+    status = response.status
     if status != HTTP_OK:
-        raise _FailedError(status_failure(status, body, charset))
-    if not body.strip():
+        raise _FailedError(status_failure(status, body, _charset(response)))
+    if not body or body.isspace():
         return None
     try:
-        reply = decode_json(body, charset)
+        reply = decode_json(body, _charset(response))
     except ValueError as err:
         if call.reads:
             what = f"expected a JSON object, but the reply is {err}; is this a VegeHub?"
@@ -277,25 +295,30 @@ def _judge(call: Call, answer: _Answer) -> Any:
         else:
             return None  # plain words are consent
         raise _FailedError(Failure(VegeHubResponseError, what, status=status)) from err
-    if not call.reads and looks_like_json(body) and _is_cut_off(body, reply):
-        what = "the reply ends in the middle, before it says whether that was an error"
-        raise _FailedError(Failure(VegeHubResponseError, what, status=status))
     if said := refusal(reply):
         raise _FailedError(
             Failure(VegeHubResponseError, f"the hub refused it: {said}", Outcome.REJECTED, status=status)
         )
-    if call.reads and not isinstance(reply, dict):
-        raise _FailedError(Failure(VegeHubPayloadError, f"expected an object, got {kind(reply)}", status=status))
+    if not isinstance(reply, dict):
+        if call.reads:
+            raise _FailedError(Failure(VegeHubPayloadError, f"expected an object, got {kind(reply)}", status=status))
+    elif "error" in reply:
+        return reply
+    if not call.reads and _is_cut_off(body):
+        what = "the reply ends in the middle, before it says whether that was an error"
+        raise _FailedError(Failure(VegeHubResponseError, what, status=status))
     return reply
 
 
-def _is_cut_off(body: bytes, reply: Any) -> bool:
+def _is_cut_off(body: bytes) -> bool:
     """Say whether a document lacks its end, where hubs put the word that says how it went."""
-    says_how = isinstance(reply, dict) and "error" in reply
-    return not says_how and body.rstrip(b" \t\r\n\0")[-1:] not in (b"}", b"]")
+    return looks_like_json(body) and body.rstrip(b" \t\r\n\0")[-1:] not in (b"}", b"]")
 
 
-def _charset(content_type: str) -> str | None:
+def _charset(response: aiohttp.ClientResponse) -> str | None:
+    content_type = response.headers.get("Content-Type", "")
+    if "charset" not in content_type:
+        return None
     return content_type.lower().partition("charset=")[2].partition(";")[0].strip(" \"'") or None
 
 
