@@ -223,6 +223,17 @@ async def test_a_late_command_is_executed_though_nobody_waits_any_more() -> None
         assert len(hub.actuators[0].commands) == 1
 
 
+@pytest.mark.parametrize("before_execution", [True, False])
+async def test_a_client_that_is_gone_when_a_late_reply_comes_leaves_no_connection(before_execution: bool) -> None:
+    async with SimulatedHub() as hub:
+        hub.faults.latency(0.1, before_execution=before_execution)
+        async with wire(hub) as connection:
+            connection.send(SWITCH_ON)
+            await until(lambda: hub.requests)
+        await hub.advance(0)
+        assert hub.open_connections == 0
+
+
 async def test_a_late_reply_comes_after_the_command_was_executed() -> None:
     async with SimulatedHub() as hub:
         hub.faults.latency(30)

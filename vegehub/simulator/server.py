@@ -167,6 +167,7 @@ class Connection(asyncio.Protocol):
         self._parser = RequestParser(server.profile.max_request_body)
         self._transport: asyncio.Transport | None = None
         self._serving = False
+        self._half_closed = False
         self._when_reused = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -193,6 +194,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Finish a reply in progress before the connection is closed."""
+        self._half_closed = True
         return self._serving and not self.silent
 
     def reset(self) -> None:
@@ -251,6 +253,8 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(server.profile.reply_latency)
         await self._deliver(request, reply, plan)
         self._serving = False
+        if self._half_closed:
+            self._close()  # nothing more can come, and nothing else would close it
         self._next()
 
     async def _deliver(self, request: Request, reply: Reply, plan: Plan) -> None:
