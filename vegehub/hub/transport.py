@@ -102,7 +102,8 @@ class Turn:
 
     def may_reuse(self, session: aiohttp.ClientSession) -> bool:
         """Say whether a request now is probably sent on the connection of the one before."""
-        return self.is_known_to(session) and self.loop.time() - self._ended_at <= REUSE_WINDOW
+        is_known = self.session is not None and self.session() is session
+        return is_known and self.loop.time() - self._ended_at <= REUSE_WINDOW
 
     def ended_well(self, session: aiohttp.ClientSession) -> None:
         """Take note that a request ended well, and left its connection open."""
@@ -111,10 +112,6 @@ class Turn:
         except TypeError:  # of a stand-in without weak references nothing need be known
             return
         self._ended_at = self.loop.time()
-
-    def is_known_to(self, session: aiohttp.ClientSession) -> bool:
-        """Say whether ``session`` may hold a connection to the hub."""
-        return self.session is not None and self.session() is session
 
 
 # By the id of the loop: a turn holds its loop, so that while it is here no other loop can have that id.
@@ -189,10 +186,9 @@ class Transport:
         limits = self._limits_of(session)
         if command is not None and command.remaining is not None:
             limits = _limits_while_wanted(limits, request, command.remaining())
-        # aiohttp sends a GET again by itself when a kept-alive connection turns out to be dead, a POST never.
-        is_get = request.call.method == "GET"
-        may_resend = not is_get and turn.may_reuse(session)
-        may_have_left = is_get and turn.is_known_to(session)
+        # aiohttp sends a GET that reads again by itself when its connection turns out to be dead.
+        may_resend = (request.writes or request.call.method != "GET") and turn.may_reuse(session)
+        may_have_left = False
         before = Stage.NOTHING_LEFT if command is None else command.leaves()
         turn.session = None
         started = turn.loop.time()
@@ -243,6 +239,10 @@ async def _send(session: aiohttp.ClientSession, request: Request, limits: aiohtt
     """Return the decoded reply, and whether its connection was left open for the next request."""
     call = request.call
     is_answered = False
+    options: dict[str, Any] = {}
+    if request.writes and call.method == "GET":
+        # aiohttp would send it again by itself, and nobody could tell what became of it.
+        options["middlewares"] = (*getattr(session, "_middlewares", ()), _only_once)
     try:
         async with session.request(
             call.method,
@@ -251,6 +251,7 @@ async def _send(session: aiohttp.ClientSession, request: Request, limits: aiohtt
             timeout=limits,
             allow_redirects=False,
             raise_for_status=False,
+            **options,
         ) as response:
             is_answered = True
             # Read to the end, which gives the connection back; one that is not read to its end is dropped.
@@ -259,6 +260,10 @@ async def _send(session: aiohttp.ClientSession, request: Request, limits: aiohtt
                 body = body + chunk if body else chunk
                 if len(body) > MAX_REPLY:
                     raise _FailedError(_too_long(response.status))
+    except _SentOnceError as once:
+        err = once.error
+        failed = _DeadConnectionError if _died_unanswered(err) else _FailedError
+        raise failed(failure_of(err, limits)) from err
     except (aiohttp.ClientError, HttpProcessingError, OSError) as err:
         failed = _DeadConnectionError if not is_answered and _died_unanswered(err) else _FailedError
         raise failed(failure_of(err, limits)) from err
@@ -270,6 +275,22 @@ async def _send(session: aiohttp.ClientSession, request: Request, limits: aiohtt
     if _LOGGER.isEnabledFor(logging.DEBUG):
         _LOGGER.debug("%s: %s -> %d, %d bytes", request.identity.host, call, response.status, len(body))
     return _judge(call, response, body), _is_kept(response)
+
+
+async def _only_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Pass a request on; what aiohttp would take for a reason to send it again leaves in disguise."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as err:
+        raise _SentOnceError(err) from err
+
+
+class _SentOnceError(Exception):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 def _too_long(status: int) -> Failure:
