@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from model import calls, judge, tracking
 from model.world import World, eventually, turns
 
-from vegehub import VegeHub, VegeHubError
+from vegehub import VegeHub, VegeHubConnectionError, VegeHubError, VegeHubTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +76,8 @@ class _Player:
         self.program = program
         self.factory = factory
         self.verdict = Verdict(program)
+        self.failed = False
+        """Whether the last call that was made failed, and with it every proof."""
 
     async def play(self) -> Verdict:
         self.world = world = World(self.program, self.factory)
@@ -102,6 +104,8 @@ class _Player:
         world.begin(step)
         if step.move is not None and world.manager is None:
             world.at_request(step.move, 0.0, world.move_away)
+        if step.stranger and self.failed and not world.handles:
+            world.sim.faults.another_hub(world.stranger, times=step.stranger)
         before = self.judge.before()
         results = await self._together(step)
         world.end()
@@ -109,6 +113,10 @@ class _Player:
         await world.settle()
         world.move_back()
         self.judge.step(step, results, before)
+        self.failed = all(
+            isinstance(result.error, (VegeHubConnectionError, VegeHubTimeoutError)) and result.call.name != "watering"
+            for result in results
+        )
         self.verdict.calls += len(results)
         self.verdict.failed += [result.text for result in results if result.error is not None]
 

@@ -131,6 +131,7 @@ class World:
         """The step is over: a latency of all its replies ends, a takeover lasts as long as its fault says."""
         if self._step is not None and self._step.latency:
             self.sim.faults.clear("latency")
+        self.hook = lambda _: None
         self._step, self._at_request = None, []
 
     def at_request(self, number: int, delay: float, action: Callable[[], object]) -> None:
@@ -187,8 +188,10 @@ class World:
 
     def move_back(self) -> None:
         """Give the client the right address."""
-        if self.hub.ip_address != self.sim.address:
-            self.hub.ip_address = self.sim.address
+        # A client that has learned the stranger's MAC, as it may, goes on with the stranger.
+        home = (self.owner_of(self.hub.mac_address) or self.sim).address
+        if self.manager is None and self.hub.ip_address != home:
+            self.hub.ip_address = home
 
     def heal(self) -> None:
         """Have a healthy hub at the address from now on."""
