@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from model.judge import Broken
     from model.programs import Call, Program, Step
 
-PATIENCE = 12.0
-"""Seconds after which a call counts as hanging; no call of a program may take as long on a machine that is not busy."""
-PATIENCE_DEAD = 60.0
+PATIENCE = 60.0
+"""Seconds after which a call counts as hanging: twice as long as OFF is insisted on."""
+LIVENESS = 8.0
+"""Seconds in which what is queued must arrive once the hub is healthy."""
 _TRIES = 6
 
 
@@ -164,8 +165,7 @@ class _Player:
 
         for wanted in call.cancels:
             world.at_request(wanted.request, wanted.delay, cancel)
-        patience = PATIENCE if self.program.dies is None else PATIENCE_DEAD
-        done, _ = await asyncio.wait((task,), timeout=patience)
+        done, _ = await asyncio.wait((task,), timeout=PATIENCE)
         if not done:
             result.hangs = True
             while not task.done():
@@ -201,8 +201,10 @@ class _Player:
         await world.settle()
         world.heal()
         world.queue.notify_awake()
-        if not await eventually(lambda: not world.queue.waiting, 8.0):
-            self.judge.breaks("queued command not delivered", f"{world.queue.waiting} 8 s after the hub was healthy")
+        if not await eventually(lambda: all(handle.done for _, handle in world.handles), LIVENESS):
+            self.judge.breaks(
+                "queued command not delivered", f"{world.queue!r} {LIVENESS:g} s after the hub was healthy"
+            )
         if world.hub.mac_address in ("", world.sim.mac):
             await self._recovers("get_info", world.hub.get_info)
             for slot in range(2):
@@ -226,7 +228,7 @@ class _Player:
             try:
                 async with asyncio.timeout(PATIENCE):
                     await make()
-            except Exception as err:  # noqa: BLE001 - a client may be broken in any way
+            except (Exception, asyncio.CancelledError) as err:  # noqa: BLE001 - a client may be broken in any way
                 failed = err
                 await asyncio.sleep(0.1)
             else:

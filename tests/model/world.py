@@ -83,7 +83,7 @@ class World:
         else:
             info = {"num_actuators": 2, "num_channels": 4} if program.knows_info else None
             self.hub = self._factory(self.sim.address, mac, "", info, self._session, timeout=TIMEOUT)
-            self.queue = PendingQueue(self.hub, send_delay=0)
+            self.queue = getattr(self._factory, "queue_class", PendingQueue)(self.hub, send_delay=0)
         if any(call.name == "restore_config" for step in program.steps for call in step.calls):
             async with VegeHub(self.sim.address) as hub:
                 self.backup = await hub.backup_config("hub", "api_key", "endpoints")

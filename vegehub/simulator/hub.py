@@ -64,8 +64,7 @@ class SimulatedHub:
         self.device = Device(self.profile, self.clock, host, seed, index)
         self.faults = Faults(self._on_faults)
         self.requests: list[RequestRecord] = []
-        self.executed: list[RequestRecord] = []
-        """Those of ``requests`` that the hub carried out, oldest first; what it refused is not among them."""
+        self.executed: list[RequestRecord] = []  # those that the hub carried out; what it refused is not among them
         self._work = Work(self.clock)
         self._api = Api(self.device, self)
         self._server = Server((host, port), self.profile, self.faults, self._work, self)
