@@ -160,7 +160,7 @@ class World:
                 self.dead = self.dead or self._seen >= self.program.dies[1]
         self.arrivals.append(Arrival(path, fault, (len(self.sim.requests), len(self.stranger.requests))))
         if self.dead:
-            self.sim.sleep(refuse=False)
+            self.sim.sleep(refuse=self.program.seed % 2 == 0)
         elif fault is not None:
             self._meet(fault)
         if self._takeover is not None and path == MAC_PATH:
