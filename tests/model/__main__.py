@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from itertools import count
 
-from model.many import Summary, program_of, report, run
+from model.many import Summary, in_words, program_of, run, shortest
 
 CHUNK = 200
 _DYING_SHARE = 10
@@ -40,7 +40,10 @@ def main(argv: list[str] | None = None) -> int:
         print(program_of(options.seed, dying=options.dying).text, flush=True)
     first = options.seed if options.seed is not None else int(time.time())
     summary = _play(first, options)
-    print(report(summary, shrink=0 if options.no_shrink else len(summary.first)))
+    kinds = [] if options.no_shrink else list(summary.first)
+    with ProcessPoolExecutor(options.jobs) as pool:
+        found = pool.map(shortest, (summary.first[kind].program for kind in kinds), kinds)
+        print(in_words(summary, dict(zip(kinds, found, strict=True))))
     return 1 if summary.kinds else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from model.programs import UNMARKED, Call, Cancel, Fault, Program, Step
 
@@ -64,7 +65,7 @@ _HARMLESS = [
 ]
 _ABSENT = [Fault("sleep", (refuse,)) for refuse in (True, False)]
 _KINDS = ((_LOST, 34), (_REFUSED, 12), (_DOUBTFUL, 14), (_HARMLESS, 20), (_ABSENT, 6))
-_TAKEOVERS = [Fault("another_hub", (times,)) for times in (1, 2, 4, 6)]
+_TAKEOVERS = [Fault("another_hub", (times,)) for times in (1, 2, 3)]
 
 REFUSALS = tuple(_REFUSED)
 """Faults after which a write is known not to have been executed."""
@@ -111,8 +112,12 @@ class Generator:
     def _steps(self) -> list[Step]:
         rng = self.random
         kind = rng.random()
-        if kind < 0.62:
+        if kind < 0.56:
             return [self._faulty((self._any(),))]
+        if kind < 0.62:
+            failing = self._faulty((rng.choice((self._typed, self._established, self._setting, self._read))(),))
+            lost = ((rng.randint(1, 2), rng.choice(_LOST)), (3, rng.choice(_LOST)))
+            return [replace(failing, faults=lost), Step((rng.choice((self._typed, self._setting))(),), stranger=2)]
         if kind < 0.76:
             return [self._faulty(tuple(self._together() for _ in range(rng.randint(2, 3))))]
         if kind < 0.90:
@@ -219,7 +224,7 @@ class Generator:
         cancels = tuple(
             Cancel(rng.randint(0, 5), rng.choice((0.0, 0.0, 0.004, 0.03))) for _ in range(rng.choice((1, 1, 2)))
         )
-        return Call(**{**vars(call), "cancels": cancels})
+        return replace(call, cancels=cancels)
 
     def _slot(self) -> int:
         return self.random.choice((0, 0, 0, 1, 1, 2, 3))

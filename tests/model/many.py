@@ -158,20 +158,22 @@ def _less(step: Step) -> Iterator[Step]:
 
 def report(summary: Summary, factory: Callable[..., VegeHub] = VegeHub, *, shrink: int = 3) -> str:
     """Say what was broken: how often, by which seed, and the shortest program that shows it, for ``shrink`` kinds."""
+    kinds = list(summary.first.items())[:shrink]
+    found = {kind: shortest(verdict.program, kind, factory) for kind, verdict in kinds}
+    return in_words(summary, found)
+
+
+def in_words(summary: Summary, found: dict[str, Verdict | None]) -> str:
+    """Say what was broken; ``found`` has the shortest program of each kind for which one was looked for."""
     lines = [f"{summary.histories} histories, {summary.calls} calls: {sum(summary.kinds.values())} promises broken"]
     for kind, count in summary.kinds.most_common():
         lines.append(f"{count:6d}  {kind}")
-    for number, (kind, verdict) in enumerate(summary.first.items()):
-        short = shortest(verdict.program, kind, factory) if number < shrink else None
+    for kind, verdict in summary.first.items():
+        short = found.get(kind)
         shown = short or verdict
         broken = next(broken for broken in shown.broken if broken.kind == kind)
-        again = (
-            ""
-            if short
-            else " (the whole program; alone it did not show itself again)"
-            if number < shrink
-            else " (the whole program)"
-        )
+        alone = "; alone it did not show itself again" if kind in found else ""
+        again = "" if short else f" (the whole program{alone})"
         lines += ["", f"seed {shown.program.seed}: {kind}{again}"]
         lines += [f"    {line}" for line in shown.program.text.splitlines()]
         lines.append(f"    => {broken.text}")

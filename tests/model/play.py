@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from model import calls, judge, tracking
 from model.world import World, eventually, turns
 
-from vegehub import VegeHub, VegeHubError
+from vegehub import VegeHub, VegeHubConnectionError, VegeHubError, VegeHubTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from model.judge import Broken
     from model.programs import Call, Program, Step
 
-PATIENCE = 12.0
-"""Seconds after which a call counts as hanging; no call of a program may take as long on a machine that is not busy."""
-PATIENCE_DEAD = 60.0
+PATIENCE = 60.0
+"""Seconds after which a call counts as hanging: twice as long as OFF is insisted on."""
+LIVENESS = 8.0
+"""Seconds in which what is queued must arrive once the hub is healthy."""
 _TRIES = 6
 
 
@@ -76,6 +77,8 @@ class _Player:
         self.program = program
         self.factory = factory
         self.verdict = Verdict(program)
+        self.failed = False
+        """Whether the last call that was made failed, and with it every proof."""
 
     async def play(self) -> Verdict:
         self.world = world = World(self.program, self.factory)
@@ -102,6 +105,8 @@ class _Player:
         world.begin(step)
         if step.move is not None and world.manager is None:
             world.at_request(step.move, 0.0, world.move_away)
+        if step.stranger and self.failed and not world.handles:
+            world.sim.faults.another_hub(world.stranger, times=step.stranger)
         before = self.judge.before()
         results = await self._together(step)
         world.end()
@@ -109,6 +114,10 @@ class _Player:
         await world.settle()
         world.move_back()
         self.judge.step(step, results, before)
+        self.failed = all(
+            isinstance(result.error, (VegeHubConnectionError, VegeHubTimeoutError)) and result.call.name != "watering"
+            for result in results
+        )
         self.verdict.calls += len(results)
         self.verdict.failed += [result.text for result in results if result.error is not None]
 
@@ -156,8 +165,7 @@ class _Player:
 
         for wanted in call.cancels:
             world.at_request(wanted.request, wanted.delay, cancel)
-        patience = PATIENCE if self.program.dies is None else PATIENCE_DEAD
-        done, _ = await asyncio.wait((task,), timeout=patience)
+        done, _ = await asyncio.wait((task,), timeout=PATIENCE)
         if not done:
             result.hangs = True
             while not task.done():
@@ -193,8 +201,10 @@ class _Player:
         await world.settle()
         world.heal()
         world.queue.notify_awake()
-        if not await eventually(lambda: not world.queue.waiting, 8.0):
-            self.judge.breaks("queued command not delivered", f"{world.queue.waiting} 8 s after the hub was healthy")
+        if not await eventually(lambda: all(handle.done for _, handle in world.handles), LIVENESS):
+            self.judge.breaks(
+                "queued command not delivered", f"{world.queue!r} {LIVENESS:g} s after the hub was healthy"
+            )
         if world.hub.mac_address in ("", world.sim.mac):
             await self._recovers("get_info", world.hub.get_info)
             for slot in range(2):
@@ -218,7 +228,7 @@ class _Player:
             try:
                 async with asyncio.timeout(PATIENCE):
                     await make()
-            except Exception as err:  # noqa: BLE001 - a client may be broken in any way
+            except (Exception, asyncio.CancelledError) as err:  # noqa: BLE001 - a client may be broken in any way
                 failed = err
                 await asyncio.sleep(0.1)
             else:

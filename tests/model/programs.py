@@ -87,6 +87,8 @@ class Step:
     """At this request (0: at once) ``ip_address`` becomes that of another hub, for a third of a second."""
     latency: float = 0.0
     """Of each reply, in seconds."""
+    stranger: int = 0
+    """If the call before failed, which voids each proof, another hub answers the first requests, as many as this."""
 
     @property
     def lines(self) -> list[str]:
@@ -95,6 +97,8 @@ class Step:
             lines = ["together:", *(f"    {line}" for line in lines)]
         if self.latency:
             lines.append(f"    # all replies: latency({self.latency})")
+        if self.stranger:
+            lines.append(f"    # if the call before failed: another_hub({self.stranger}) from request 1")
         if self.move is not None:
             lines.append(f"    # request {self.move}: hub.ip_address = stranger.address, and back")
         return lines + [f"    # request {number}: {fault.text}" for number, fault in self.faults]

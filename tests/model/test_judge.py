@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from model.many import report, run, shortest
+from model.many import program_of, report, run, shortest
 from model.programs import Call, Cancel, Fault, Program, Step
 
-from vegehub import Outcome, VegeHub, VegeHubConnectionError, VegeHubTimeoutError
+from vegehub import (
+    Outcome,
+    PendingQueue,
+    VegeHub,
+    VegeHubConnectionError,
+    VegeHubError,
+    VegeHubMismatchError,
+    VegeHubTimeoutError,
+)
+from vegehub.testing import LeakGuard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -99,6 +109,61 @@ class Rebinds(VegeHub):
         return await super().get_info()
 
 
+class Waits(VegeHub):
+    async def turn_off(self, *args: Any, **kwargs: Any) -> None:
+        for _ in range(4):
+            await self.get_readings()
+        await super().turn_off(*args, **kwargs)
+
+
+class ReadsThenWrites(VegeHub):
+    async def configure_server(self, url: str, **kwargs: Any) -> Any:
+        endpoints = (await self.get_config("endpoints"))["endpoints"]
+        await asyncio.sleep(0.05)
+        await self.set_config({"endpoints": [*endpoints, {"id": 9, "name": "ours", "config": {"url": url}}]})
+
+
+class SaysMaybe(VegeHub):
+    async def set_actuator(self, *args: Any, **kwargs: Any) -> bool:
+        try:
+            return await super().set_actuator(*args, **kwargs)
+        except VegeHubError as err:
+            err.outcome = Outcome.UNKNOWN
+            raise
+
+
+class NamesNoHub(VegeHub):
+    async def get_info(self) -> Any:
+        raise VegeHubConnectionError("gone", outcome=Outcome.NOT_SENT)
+
+
+class NamesNoMacs(VegeHub):
+    async def get_info(self) -> Any:
+        raise VegeHubMismatchError("another hub", host=self.ip_address)
+
+
+class CancelsItself(VegeHub):
+    async def get_info(self) -> Any:
+        raise asyncio.CancelledError
+
+
+class LeavesATimerWhenClosed(VegeHub):
+    async def close(self) -> None:
+        await super().close()
+        asyncio.get_running_loop().call_later(0.3, print)
+
+
+class Forgets(VegeHub):
+    class queue_class(PendingQueue):  # noqa: N801 - found by this name
+        def notify_awake(self, update: Any = None) -> None:
+            pass
+
+
+class ShowsNothing(VegeHub):
+    class queue_class(PendingQueue):  # noqa: N801 - found by this name
+        waiting = ()
+
+
 TAKEN_OVER = ((1, Fault("another_hub", (2,))),)
 CASES = [
     ("executed, reported NOT_SENT", SaysNotSent, Step((Call("turn_on", mark=101),))),
@@ -117,6 +182,23 @@ CASES = [
     ("hangs", Hangs, Step((Call("get_info"),))),
     ("read reported UNKNOWN", ReadsThatMayHaveActed, Step((Call("get_info"),))),
     ("text of a read speaks of execution", ReadsThatMayHaveActed, Step((Call("get_info"),))),
+    (
+        "refused, reported UNKNOWN",
+        SaysMaybe,
+        Step((Call("set_actuator_on", mark=101),), ((1, Fault("status", (400,))),)),
+    ),
+    ("error names no hub", NamesNoHub, Step((Call("get_info"),))),
+    ("mismatch does not name the MACs", NamesNoMacs, Step((Call("get_info"),))),
+    ("cancelled without being asked to", CancelsItself, Step((Call("get_info"),))),
+    ("timer left after close", LeavesATimerWhenClosed, Step((Call("get_info"),))),
+    ("OFF behind readers", Waits, Step((Call("poll"), Call("poll"), Call("turn_off", mark=101)), latency=0.03)),
+    (
+        "configuration lost",
+        ReadsThenWrites,
+        Step(tuple(Call("configure_another", slot=host, mark=90 + host) for host in (11, 12))),
+    ),
+    ("queued command not delivered", Forgets, Step((Call("queue_turn_off", mark=101),))),
+    ("says WAITING, is not in waiting", ShowsNothing, Step((Call("queue_turn_off", mark=101),))),
     ("known MAC replaced", Rebinds, Step((Call("get_info"),), TAKEN_OVER)),
 ]
 
@@ -126,8 +208,29 @@ def test_a_broken_client_is_caught(
     kind: str, broken: type[VegeHub], step: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("model.play.PATIENCE", 2.0)
+    monkeypatch.setattr("model.play.LIVENESS", 1.0)
     summary = run([Program(1, (step,))], broken)
     assert kind in summary.kinds, report(summary, shrink=0)
+
+
+def test_a_stranger_after_a_failed_call_is_caught() -> None:
+    steps = (
+        Step((Call("get_readings"),), ((1, Fault("status", (500,))),)),
+        Step((Call("turn_on", mark=101),), stranger=2),
+    )
+    assert "written at another hub" in run([Program(1, steps)], Trusting).kinds
+    # Nothing failed: the stranger does not come.
+    assert "written at another hub" not in run([Program(1, (replace(steps[0], faults=()), steps[1]))], Trusting).kinds
+
+
+def test_a_valve_that_is_left_on_by_a_dead_hub_and_not_told_of_is_caught() -> None:
+    summary = run([program_of(seed, dying=True) for seed in range(4)], NeverCloses)
+    assert summary.kinds["valve left on"] > 0
+
+
+def test_histories_leave_nothing_in_the_process() -> None:
+    with LeakGuard():
+        run(program_of(seed) for seed in range(20_000, 20_020))
 
 
 def test_a_session_that_stays_open_is_caught() -> None:

@@ -83,7 +83,7 @@ class World:
         else:
             info = {"num_actuators": 2, "num_channels": 4} if program.knows_info else None
             self.hub = self._factory(self.sim.address, mac, "", info, self._session, timeout=TIMEOUT)
-            self.queue = PendingQueue(self.hub, send_delay=0)
+            self.queue = getattr(self._factory, "queue_class", PendingQueue)(self.hub, send_delay=0)
         if any(call.name == "restore_config" for step in program.steps for call in step.calls):
             async with VegeHub(self.sim.address) as hub:
                 self.backup = await hub.backup_config("hub", "api_key", "endpoints")
@@ -131,6 +131,7 @@ class World:
         """The step is over: a latency of all its replies ends, a takeover lasts as long as its fault says."""
         if self._step is not None and self._step.latency:
             self.sim.faults.clear("latency")
+        self.hook = lambda _: None
         self._step, self._at_request = None, []
 
     def at_request(self, number: int, delay: float, action: Callable[[], object]) -> None:
@@ -159,7 +160,7 @@ class World:
                 self.dead = self.dead or self._seen >= self.program.dies[1]
         self.arrivals.append(Arrival(path, fault, (len(self.sim.requests), len(self.stranger.requests))))
         if self.dead:
-            self.sim.sleep(refuse=False)
+            self.sim.sleep(refuse=self.program.seed % 2 == 0)
         elif fault is not None:
             self._meet(fault)
         if self._takeover is not None and path == MAC_PATH:
@@ -187,8 +188,10 @@ class World:
 
     def move_back(self) -> None:
         """Give the client the right address."""
-        if self.hub.ip_address != self.sim.address:
-            self.hub.ip_address = self.sim.address
+        # A client that has learned the stranger's MAC, as it may, goes on with the stranger.
+        home = (self.owner_of(self.hub.mac_address) or self.sim).address
+        if self.manager is None and self.hub.ip_address != home:
+            self.hub.ip_address = home
 
     def heal(self) -> None:
         """Have a healthy hub at the address from now on."""

@@ -290,14 +290,14 @@ async def test_another_hub_at_the_address_executes_and_answers_in_place_of_this_
         assert hub.mac[-2:].encode() in (await connection.ask(ask_mac)).body
 
 
-async def test_without_a_name_another_hub_is_one_of_the_same_kind() -> None:
-    async with SimulatedHub("gen2-5.1-battery") as hub:
+async def test_another_hub_may_be_any() -> None:
+    ask_mac = b'POST /api/info/get HTTP/1.1\r\nContent-Length: 11\r\n\r\n{"wifi":[]}'
+    async with SimulatedHub() as hub, wire(hub) as connection:
         hub.faults.another_hub()
-        assert b" 200 " in (await ask(hub)).head
-        assert hub.stranger.mac != hub.mac
-        assert hub.stranger.profile is hub.profile
-        assert len(hub.stranger.actuators[0].commands) == 1
+        assert whole(await connection.ask(SWITCH_ON))
         assert hub.actuators[0].commands == []
+        strangers = json.loads((await connection.ask(ask_mac)).body)["wifi"]["mac_addr"]
+        assert strangers.replace(":", "") != hub.mac
 
 
 async def test_a_hub_knows_what_it_carried_out_from_what_arrived() -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from .hub import SimulatedHub
 
+_STRANGER_SEED = 0x0DD
 Ending = Literal["reset", "close", "stall"]
 
 
@@ -51,10 +52,8 @@ class Plan:
     cut: Cut | None = None
     unreachable_for: float | None = None
     """Real seconds without a hub, beginning in place of the reply; None: it is answered."""
-    taken_over: bool = False
-    """Another hub has the address, and answers."""
     other: SimulatedHub | None = None
-    """Which one; None for one that nobody has set up."""
+    """The hub that has the address now, and answers."""
     afterwards: Literal["", "close", "close_on_reuse", "reset_on_reuse"] = ""
     """What happens to a connection after an answer that promised to keep it."""
 
@@ -300,10 +299,14 @@ class Faults:
     ) -> None:
         """Have another hub at this address: ``hub`` gets the request, executes it and answers.
 
-        Without ``hub`` it is one of the same profile that nobody has set up. It need not be started. What it gets is in
-        its own ``requests``, ``executed`` and ``actuators``, and not in those of this hub.
+        It need not be started; without ``hub`` it is one of the default profile that nobody has set up. What it gets is
+        in its own ``requests``, ``executed`` and ``actuators``, and not in those of this hub.
         """
-        self._add("another_hub", times, path, taken_over=True, other=hub)
+        if hub is None:
+            from .hub import SimulatedHub  # noqa: PLC0415 - each hub has its faults: the modules need each other
+
+            hub = SimulatedHub(seed=_STRANGER_SEED)
+        self._add("another_hub", times, path, other=hub)
 
     def redirect(self, location: str = "/", *, times: int | None = None, path: str | None = None) -> None:
         """Answer with a redirection to ``location``, without executing."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from .replies import Reply
     from .requests import Request
 
-_STRANGER_SEED = 0x0DD
 Valves = Literal["closed", "open", "timer"]
 
 
@@ -66,9 +64,7 @@ class SimulatedHub:
         self.device = Device(self.profile, self.clock, host, seed, index)
         self.faults = Faults(self._on_faults)
         self.requests: list[RequestRecord] = []
-        """Every request that arrived, oldest first, whether or not it was executed."""
-        self.executed: list[RequestRecord] = []
-        """Those that the hub carried out, in that order; what it refused is not among them."""
+        self.executed: list[RequestRecord] = []  # those that the hub carried out; what it refused is not among them
         self._work = Work(self.clock)
         self._api = Api(self.device, self)
         self._server = Server((host, port), self.profile, self.faults, self._work, self)
@@ -76,8 +72,7 @@ class SimulatedHub:
         self._reporter = Reporter(self.device, self.faults, self._power, self._work)
         self._beacon = Beacon(self.device, self._server, interfaces, enabled=bool(interfaces) if mdns is None else mdns)
         self._listeners: list[Callable[[PowerState], None]] = []
-        self._running = False
-        self._unsynced = False
+        self._running = self._unsynced = False
 
     @classmethod
     async def from_recording(
@@ -392,14 +387,7 @@ class SimulatedHub:
         """Put an error into words."""
         return self._api.error(status, text)
 
-    @cached_property
-    def stranger(self) -> SimulatedHub:
-        """Another hub of this profile, not started, that nobody has set up."""
-        return SimulatedHub(self.profile, self.host, seed=_STRANGER_SEED, clock=self.clock)
-
-    def update_requested(self) -> None:
-        """Push an update."""
-        self._reporter.update_requested()
+    update_requested = send_update  # over the API it comes to the same
 
     def config_changed(self) -> None:
         """Follow a new configuration."""

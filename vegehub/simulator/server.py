@@ -39,10 +39,6 @@ class Handler(Protocol):
     def error(self, status: int, text: str) -> Reply:
         """Put an error into words."""
 
-    @property
-    def stranger(self) -> Handler:
-        """Another hub, that nobody has set up."""
-
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
@@ -238,9 +234,7 @@ class Connection(asyncio.Protocol):
     async def _serve(self, request: Request) -> None:
         server = self._server
         plan = server.faults.plan(request.path)
-        handler = server.handler
-        if plan.taken_over:
-            handler = plan.other or handler.stranger
+        handler: Handler = plan.other or server.handler
         handler.received(request)
         await handler.ready()
         if plan.delays_execution:
