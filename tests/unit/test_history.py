@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vegehub.receiving import history as module
 from vegehub.exceptions import Outcome, VegeHubValueError
+from vegehub.receiving import history as module
 from vegehub.receiving.history import History, HistorySample, HourlyMean
 from vegehub.wire.models import Reading, Sample
 from vegehub.wire.updates import parse_update

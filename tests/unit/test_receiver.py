@@ -649,6 +649,29 @@ async def test_unsubscribing_a_slow_subscriber_forgets_what_waits_for_it() -> No
     assert taken == [0]
 
 
+async def test_an_async_subscriber_gets_everything_in_a_loop_with_eager_tasks_too() -> None:
+    if not hasattr(asyncio, "eager_task_factory"):
+        pytest.skip("Python 3.12 and later")
+    taken: list[int] = []
+
+    async def callback(number: int) -> None:
+        if number == 1:
+            await asyncio.sleep(0)
+        taken.append(number)
+
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+    try:
+        group: Subscribers[int] = Subscribers("number")
+        group.subscribe(callback)
+        for number in range(5):
+            await group.publish(number)
+        await until(lambda: len(taken) == 5)
+        await group.close(1)
+    finally:
+        asyncio.get_running_loop().set_task_factory(None)
+    assert taken == [0, 1, 2, 3, 4]
+
+
 async def test_a_subscriber_may_be_async_only_now_and_then() -> None:
     taken: list[float] = []
 
