@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple
 
@@ -76,8 +77,6 @@ class Journal:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only a journal needs it
-
         self._path = path
         self._wall_clock = wall_clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vegehub-journal")
