@@ -1147,7 +1147,7 @@ def test_what_was_acknowledged_before_sigkill_is_delivered_once_or_more_and_in_o
 
 def test_sqlite_is_loaded_by_the_first_use_only() -> None:
     program = (
-        "import sys; before = set(sys.modules); import vegehub.receiving.journal, vegehub.receiving.receiver;"
+        "import sys; before = set(sys.modules); import vegehub.receiving;"
         "print(*{'sqlite3', 'aiohttp', 'aiohttp.web'} & (set(sys.modules) - before))"
     )
     root = Path(__file__).parents[2]
