@@ -147,7 +147,7 @@ class Machine:
             ).returncode
         )
         if self.has_disk:
-            mount = 'mount -t tmpfs -o size=2m tmpfs "$0" && exec "$@"'
+            mount = 'mount -t tmpfs -o size=16m tmpfs "$0" && exec "$@"'
             command = ["unshare", "-rm", "sh", "-c", mount, str(self.disk), *command]
         root = Path(__file__).parents[2]
         self._process = subprocess.Popen(
@@ -465,6 +465,35 @@ async def carry_out(machine: Machine, bound: int, program: list[Op]) -> None:
         for file in machine.folder.glob(f"c{run.number}-*"):
             file.unlink()
         run.calls.unlink(missing_ok=True)
+
+
+async def a_hundred_hubs_at_once(machine: Machine, kills: int) -> None:
+    """Push from a hundred hubs, each as fast as it is answered, while the receiver is killed."""
+    run = Run(machine, 256 * 2**20, next(_numbers))
+    machine.do("free", str(machine.disk))
+    machine.do("clean", str(machine.disk))
+    seeds = iter(range(700, 10**9))
+
+    async def push(hub: str) -> None:
+        while True:
+            attempt = await run.post(body_of(hub, "timed", next(seeds)), hub)
+            run.judge_answer(attempt)
+            if attempt.status is None:
+                return
+
+    try:
+        await run.start()
+        for life in range(kills):
+            pushing = [asyncio.create_task(push(f"7C9EBD1{number:05}")) for number in range(100)]
+            while sum(attempt.status == 200 for attempt in run.attempts) < 150 * (life + 1):  # noqa: ASYNC110 - whichever
+                await asyncio.sleep(0.005)
+            await run.end(signal.SIGKILL)
+            await asyncio.gather(*pushing)
+            await run.again()
+        await run.heal()
+        run.judge()
+    finally:
+        await run.end(signal.SIGKILL)
 
 
 async def check(machine: Machine, seed: int) -> None:

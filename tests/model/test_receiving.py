@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from model.receiving_histories import Machine, check
+from model.receiving_histories import Machine, a_hundred_hubs_at_once, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,3 +47,8 @@ def test_every_acknowledged_sample_is_delivered(machine: Machine, part: int) -> 
 @pytest.mark.parametrize("part", range(3, 83))
 def test_every_acknowledged_sample_is_delivered_in_thousands_of_histories(machine: Machine, part: int) -> None:
     asyncio.run(_histories(machine, range(part * _IN_A_PART, (part + 1) * _IN_A_PART)))
+
+
+def test_what_a_hundred_hubs_were_answered_at_once_survives_kills(machine: Machine) -> None:
+    """Their updates share transactions, and each answer still comes after its own data is safe."""
+    asyncio.run(a_hundred_hubs_at_once(machine, kills=2))

@@ -601,6 +601,22 @@ def test_a_close_that_is_cancelled_while_the_loop_ends_releases_the_file(
     assert asyncio.run(second()) == 1
 
 
+async def test_closing_does_not_wait_for_a_disk_that_does_not_answer(
+    path: Path, clock: Clock, gated: type[GatedConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vegehub.receiving.journal._LAST_WAIT", 0.05)
+    async with opened(path, clock) as journal:
+        first = asyncio.create_task(journal.append(push(1)))
+        await asyncio.sleep(0.02)
+        second = asyncio.create_task(journal.append(push(2)))
+        await asyncio.sleep(0.02)
+    with pytest.raises(VegeHubJournalError, match="closed"):
+        await second
+    assert not first.done()
+    gated.may_commit.release()
+    assert await first  # it is safe after all
+
+
 async def test_what_has_arrived_is_written_before_the_file_is_closed(path: Path, clock: Clock) -> None:
     async with opened(path, clock) as journal:
         appending = [asyncio.create_task(journal.append(push(n, time=iso(n)))) for n in range(600)]

@@ -242,12 +242,16 @@ class Journal:
         try:
             await self._delivery.stop(_GRACE)
             while self._writing is not None:
-                await asyncio.wait((self._writing,))
+                done, _ = await asyncio.wait((self._writing,), timeout=_LAST_WAIT)
+                if not done:
+                    _LOGGER.error("journal %s: closed although the disk does not answer", self._path)
+                    break
         finally:
             # Whatever has come in between, even the end of the loop: a file that stays open cannot be opened again.
             closing = self._submit(self._store.close)
             self._is_released = True
             self._thread.shutdown(wait=False)
+            self._write()
             await _finish(closing, _LAST_WAIT)
         await self._events.close(1.0)
 

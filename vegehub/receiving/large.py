@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 LARGE_BODY = 256 * 2**10
 """Bytes from which a push is large: a small computer decodes them in some ten milliseconds."""
-MAX_VALUES = 1_000_000
-"""Values that a push holds at most; the largest that is taken has room for half as many samples with a time."""
+MAX_VALUES = 500_000
+"""Values that a large push holds at most: more than 8 MiB of samples with a time have."""
 
 
 def _object(value: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ _encoder = json.JSONEncoder(separators=(",", ":"))
 
 
 def parse_large(body: bytes) -> Update:
-    """Do what `parse_update` does, to be called in a thread; VegeHubPayloadError also for more than a million values."""
+    """Do what `parse_update` does, to be called in a thread; VegeHubPayloadError also for more than half a million values."""
     if body.count(b",") > MAX_VALUES:
         raise VegeHubPayloadError(f"payload: more than {MAX_VALUES} values")
     try:
