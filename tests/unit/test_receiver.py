@@ -629,7 +629,7 @@ async def test_a_large_body_is_read_and_kept_as_a_small_one_is(tmp_path: Path) -
     body = large(400_000)
     kept: list[Update] = []
     async with Journal(tmp_path / "journal.db") as journal, serving(journal=journal) as hub:
-        for broken, status in ((body[:-1], 400), (b"[" + b"0," * 1_000_001 + b"0]", 400), (b"[" * 300_000, 400)):
+        for broken, status in ((b"x" * 300_000, 400), (b"[" + b"0," * 1_000_001 + b"0]", 400), (b"[" * 300_000, 400)):
             assert (await hub.post(io.BytesIO(broken)))[0] == status
         for _ in range(2):
             assert (await hub.post(io.BytesIO(body)))[0] == 200
