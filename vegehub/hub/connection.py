@@ -28,7 +28,7 @@ from .arguments import check_retries, check_slot
 from .command import Command
 from .failures import HTTP_OK, Failure
 from .session import SessionOwner
-from .transport import Request, Transport, turn_of
+from .transport import Request, Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vegehub.wire.calls import Call
 
     from .identity import Identity
-    from .transport import Turn
+    from .turn import Turn
 
 _Parsed = TypeVar("_Parsed")
 
@@ -179,7 +179,7 @@ class HubConnection:
 
         VegeHubTimeoutError if another one holds it for longer than ``timeout``.
         """
-        lock = turn_of(self.identity).configuration
+        lock = self.identity.turn.configuration
         host = self.identity.host
         try:
             async with asyncio.timeout(self.timeout):
@@ -248,7 +248,7 @@ class HubConnection:
 
     async def _attempt(self, request: Request, *, only_proves: bool = False) -> Any:
         identity, command = request.identity, request.command
-        turn = turn_of(identity)
+        turn = identity.turn
         if command is not None:
             command.last = Outcome.NOT_SENT
         if not turn.try_take():
