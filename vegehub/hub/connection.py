@@ -63,6 +63,8 @@ class HubConnection:
         """The hub's own ``hub`` object as last read, or as given; None if there is none."""
         self.verify_mac = verify_mac
         self.owner_is_lent = False
+        self.on_answer: Callable[[Call, Any, Any], object] | None = None
+        """Called with call, payload and reply whenever the hub has answered a call well, or taken it."""
         self._transport = Transport(owner, timeout)
 
     # Who and where
@@ -93,9 +95,11 @@ class HubConnection:
 
     def with_own_session(self) -> HubConnection:
         """Return a connection to the same hub that opens a session of its own; its owner is to be closed."""
-        return HubConnection(
+        own = HubConnection(
             SessionOwner(), self.identity, timeout=self.timeout, verify_mac=self.verify_mac, info=self.info
         )
+        own.on_answer = self.on_answer
+        return own
 
     def move_to(self, address: HubAddress) -> None:
         """Send the calls that begin from now on to ``address``; those that wait are ended, and nothing is proved there."""
@@ -262,6 +266,8 @@ class HubConnection:
             reply = await self._transport.exchange(turn, request)
             if not request.writes:
                 self._check_unmoved(request)  # what another address has answered says nothing of the hub at this one
+            if self.on_answer is not None:
+                self.on_answer(request.call, request.payload, reply)
             return reply
         except BaseException:
             identity.void()

@@ -119,6 +119,11 @@ class PendingQueue:
         """What waits, in the order of sending, an OFF that an ON hides included; what is being sent is not in it."""
         return tuple(self._handle(entry) for entry in self._list.in_order())
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether something other than an OFF is being sent; ``held`` waits for that."""
+        return not self._nothing_but_off.is_set()
+
     async def __aenter__(self) -> Self:
         return self
 
