@@ -23,19 +23,16 @@ if TYPE_CHECKING:
         VegeHubTimeoutError,
         VegeHubValueError,
     )
-    from .finding.discovery import NOTHING_FOUND, HubBrowser, discover
-    from .fleet.manager import HubManager, ManagerEvent
-    from .fleet.registry import HubRecord, Registry
+    from .finding import NOTHING_FOUND, HubBrowser, discover
+    from .fleet import ActuatorState, HubManager, HubRecord, ManagerEvent, Member, Registry
     from .helpers import therm200_transform, update_data_to_ha_dict, update_data_to_latest_dict, vh400_transform
-    from .hub.connect import ReceiverConnection, connect_receiver
+    from .hub import ReceiverConnection, connect_receiver
     from .receiving.history import History, HistorySample, HourlyMean
     from .receiving.intake import Refusal
     from .receiving.journal import Journal, JournalEvent
     from .receiving.receiver import UpdateReceiver
     from .sensors import SENSOR_CURVES, PiecewiseCurve, SensorCurve, sensor_curve
-    from .sleeping.pending import PendingCommand, PendingState
-    from .sleeping.presence import Presence, PresenceChange, PresenceState
-    from .sleeping.queue import PendingQueue
+    from .sleeping import PendingCommand, PendingQueue, PendingState, Presence, PresenceChange, PresenceState
     from .vegehub import VegeHub
     from .wire.announcements import DiscoveredHub, HubEvent
     from .wire.layout import SlotLayout
@@ -47,31 +44,33 @@ __version__ = "0.2.0"
 
 _MODULE_OF = {
     "Actuator": "wire.models",
+    "ActuatorState": "fleet",
     "DiscoveredHub": "wire.announcements",
     "History": "receiving.history",
     "HistorySample": "receiving.history",
     "HourlyMean": "receiving.history",
-    "HubBrowser": "finding.discovery",
+    "HubBrowser": "finding",
     "HubEvent": "wire.announcements",
     "HubInfo": "wire.models",
-    "HubManager": "fleet.manager",
-    "HubRecord": "fleet.registry",
+    "HubManager": "fleet",
+    "HubRecord": "fleet",
     "Journal": "receiving.journal",
     "JournalEvent": "receiving.journal",
-    "ManagerEvent": "fleet.manager",
-    "NOTHING_FOUND": "finding.discovery",
+    "ManagerEvent": "fleet",
+    "Member": "fleet",
+    "NOTHING_FOUND": "finding",
     "Outcome": "exceptions",
-    "PendingCommand": "sleeping.pending",
-    "PendingQueue": "sleeping.queue",
-    "PendingState": "sleeping.pending",
+    "PendingCommand": "sleeping",
+    "PendingQueue": "sleeping",
+    "PendingState": "sleeping",
     "PiecewiseCurve": "sensors",
-    "Presence": "sleeping.presence",
-    "PresenceChange": "sleeping.presence",
-    "PresenceState": "sleeping.presence",
+    "Presence": "sleeping",
+    "PresenceChange": "sleeping",
+    "PresenceState": "sleeping",
     "Reading": "wire.models",
-    "ReceiverConnection": "hub.connect",
+    "ReceiverConnection": "hub",
     "Refusal": "receiving.intake",
-    "Registry": "fleet.registry",
+    "Registry": "fleet",
     "SENSOR_CURVES": "sensors",
     "Sample": "wire.models",
     "SensorCurve": "sensors",
@@ -92,8 +91,8 @@ _MODULE_OF = {
     "VegeHubTimeoutError": "exceptions",
     "VegeHubValueError": "exceptions",
     "WifiInfo": "wire.models",
-    "connect_receiver": "hub.connect",
-    "discover": "finding.discovery",
+    "connect_receiver": "hub",
+    "discover": "finding",
     "parse_update": "wire.updates",
     "sensor_curve": "sensors",
     "therm200_transform": "helpers",
@@ -106,6 +105,7 @@ __all__ = [
     "NOTHING_FOUND",
     "SENSOR_CURVES",
     "Actuator",
+    "ActuatorState",
     "DiscoveredHub",
     "History",
     "HistorySample",
@@ -118,6 +118,7 @@ __all__ = [
     "Journal",
     "JournalEvent",
     "ManagerEvent",
+    "Member",
     "Outcome",
     "PendingCommand",
     "PendingQueue",
