@@ -27,10 +27,7 @@ if TYPE_CHECKING:
     from .fleet import ActuatorState, HubManager, HubRecord, ManagerEvent, Member, Registry
     from .helpers import therm200_transform, update_data_to_ha_dict, update_data_to_latest_dict, vh400_transform
     from .hub import ReceiverConnection, connect_receiver
-    from .receiving.history import History, HistorySample, HourlyMean
-    from .receiving.intake import Refusal
-    from .receiving.journal import Journal, JournalEvent
-    from .receiving.receiver import UpdateReceiver
+    from .receiving import History, HistorySample, HourlyMean, Journal, JournalEvent, Refusal, UpdateReceiver
     from .sensors import SENSOR_CURVES, PiecewiseCurve, SensorCurve, sensor_curve
     from .sleeping import PendingCommand, PendingQueue, PendingState, Presence, PresenceChange, PresenceState
     from .vegehub import VegeHub
@@ -46,16 +43,16 @@ _MODULE_OF = {
     "Actuator": "wire.models",
     "ActuatorState": "fleet",
     "DiscoveredHub": "wire.announcements",
-    "History": "receiving.history",
-    "HistorySample": "receiving.history",
-    "HourlyMean": "receiving.history",
+    "History": "receiving",
+    "HistorySample": "receiving",
+    "HourlyMean": "receiving",
     "HubBrowser": "finding",
     "HubEvent": "wire.announcements",
     "HubInfo": "wire.models",
     "HubManager": "fleet",
     "HubRecord": "fleet",
-    "Journal": "receiving.journal",
-    "JournalEvent": "receiving.journal",
+    "Journal": "receiving",
+    "JournalEvent": "receiving",
     "ManagerEvent": "fleet",
     "Member": "fleet",
     "NOTHING_FOUND": "finding",
@@ -69,7 +66,7 @@ _MODULE_OF = {
     "PresenceState": "sleeping",
     "Reading": "wire.models",
     "ReceiverConnection": "hub",
-    "Refusal": "receiving.intake",
+    "Refusal": "receiving",
     "Registry": "fleet",
     "SENSOR_CURVES": "sensors",
     "Sample": "wire.models",
@@ -78,7 +75,7 @@ _MODULE_OF = {
     "ServerChange": "wire.servers",
     "SlotLayout": "wire.layout",
     "Update": "wire.updates",
-    "UpdateReceiver": "receiving.receiver",
+    "UpdateReceiver": "receiving",
     "VegeHub": "vegehub",
     "VegeHubConnectionError": "exceptions",
     "VegeHubError": "exceptions",

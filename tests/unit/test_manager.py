@@ -23,14 +23,11 @@ from vegehub.exceptions import (
     VegeHubValueError,
 )
 from vegehub.finding import discovery
-from vegehub.fleet.manager import CONCURRENCY, HubManager, ManagerEvent
-from vegehub.fleet.registry import Registry
-from vegehub.receiving.history import HistorySample
-from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.fleet import CONCURRENCY, HubManager, ManagerEvent, Registry
+from vegehub.receiving import HistorySample, UpdateReceiver
 from vegehub.simulator import SimulatedHub, Simulation, mdns
 from vegehub.simulator.mdns import Announcement, HubAnnouncer
-from vegehub.sleeping import presence
-from vegehub.sleeping.presence import PresenceState
+from vegehub.sleeping import PresenceState, presence
 from vegehub.wire.announcements import DiscoveredHub
 from vegehub.wire.updates import Update, parse_update
 

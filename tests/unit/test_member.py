@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from vegehub import ManagerEvent, Update, VegeHub
-    from vegehub.fleet.member import Member
+    from vegehub.fleet import Member
 
 LONG = 600.0
 """A timeout that no test waits for."""
@@ -336,7 +336,9 @@ async def test_what_arrived_last_counts_whatever_the_clocks_of_hubs_say(
 # --- Whether it is there ------------------------------------------------------------------------------------------------
 
 
-async def test_a_late_update_does_not_move_last_seen_back(manager: HubManager, member: Member, hub: SimulatedHub) -> None:
+async def test_a_late_update_does_not_move_last_seen_back(
+    manager: HubManager, member: Member, hub: SimulatedHub
+) -> None:
     now = datetime.now(UTC)
     for came in (now, now - timedelta(hours=3)):
         manager.take(update_of(hub.mac, {1: 1.5}, came=came))

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vegehub.exceptions import VegeHubConnectionError, VegeHubError
-from vegehub.hub.local_address import local_address
+from vegehub.hub import local_address
 from vegehub.vegehub import VegeHub
 from vegehub.wire.address import HubAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vegehub.hub.session import SessionOwner
+    from vegehub.hub import SessionOwner
     from vegehub.wire.announcements import DiscoveredHub
 
     from .member import Member

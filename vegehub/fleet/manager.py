@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
 from vegehub.exceptions import Outcome, VegeHubTimeoutError, VegeHubValueError
-from vegehub.finding.discovery import HubBrowser, discover
-from vegehub.hub.arguments import check_seconds
-from vegehub.hub.session import SessionOwner
-from vegehub.receiving.history import History
-from vegehub.receiving.subscriptions import Subscribers
-from vegehub.sleeping.presence import PresenceState
+from vegehub.finding import HubBrowser, discover
+from vegehub.hub import SessionOwner, check_seconds
+from vegehub.receiving import History, Subscribers
+from vegehub.sleeping import PresenceState
 
 from .encounters import Encounters
 from .member import Member, outside
@@ -30,10 +28,8 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
     from zeroconf.asyncio import AsyncZeroconf
 
-    from vegehub.receiving.history import HistorySample, HourlyMean
-    from vegehub.receiving.receiver import UpdateReceiver
-    from vegehub.sleeping.presence import Presence, PresenceChange
-    from vegehub.sleeping.queue import PendingQueue
+    from vegehub.receiving import HistorySample, HourlyMean, UpdateReceiver
+    from vegehub.sleeping import PendingQueue, Presence, PresenceChange
     from vegehub.vegehub import VegeHub
     from vegehub.wire.updates import Update
 

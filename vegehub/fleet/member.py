@@ -12,8 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vegehub.exceptions import VegeHubError, VegeHubPayloadError, VegeHubResponseError, VegeHubValueError
-from vegehub.sleeping.presence import Presence, PresenceState
-from vegehub.sleeping.queue import PendingQueue
+from vegehub.sleeping import PendingQueue, Presence, PresenceState
 from vegehub.vegehub import VegeHub
 from vegehub.wire import calls, models
 from vegehub.wire.layout import SlotLayout
@@ -23,8 +22,8 @@ from .actuators import ActuatorStates
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from vegehub.hub.session import SessionOwner
-    from vegehub.sleeping.presence import PresenceChange
+    from vegehub.hub import SessionOwner
+    from vegehub.sleeping import PresenceChange
     from vegehub.wire.announcements import DiscoveredHub
     from vegehub.wire.calls import Call
     from vegehub.wire.updates import Update

@@ -30,8 +30,7 @@ from .local_address import local_address
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from vegehub.receiving.intake import Refusal
-    from vegehub.receiving.receiver import UpdateReceiver
+    from vegehub.receiving import Refusal, UpdateReceiver
     from vegehub.wire.models import HubInfo
     from vegehub.wire.servers import Server, ServerChange
     from vegehub.wire.updates import Update

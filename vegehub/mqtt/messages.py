@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubValueError
-from vegehub.sleeping.presence import PresenceState
+from vegehub.sleeping import PresenceState
 from vegehub.wire.layout import SlotKind
 from vegehub.wire.redact import redact
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vegehub.sensors import SensorCurve
-    from vegehub.sleeping.presence import Presence
+    from vegehub.sleeping import Presence
     from vegehub.wire.layout import SlotLayout
     from vegehub.wire.models import Reading
     from vegehub.wire.updates import Update

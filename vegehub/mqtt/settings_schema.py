@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubValueError
-from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_seconds
+from vegehub.hub import MAX_DURATION, MIN_ON, check_seconds
 from vegehub.sensors import sensor_curve
 from vegehub.wire.address import HubAddress
 from vegehub.wire.models import normalize_mac

@@ -21,7 +21,7 @@ from vegehub.exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_document, check_seconds, check_slot
+from vegehub.hub import MAX_DURATION, MIN_ON, check_document, check_seconds, check_slot
 from vegehub.wire.config import DEFAULT_NAME
 from vegehub.wire.models import normalize_mac
 from vegehub.wire.server_url import check_api_key, check_server_name, check_server_url
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
     from types import TracebackType
 
-    from vegehub.hub.command import Command
+    from vegehub.hub import Command
     from vegehub.vegehub import VegeHub
     from vegehub.wire.servers import ServerChange
     from vegehub.wire.updates import Update
