@@ -163,8 +163,9 @@ def _key_table(num_sensors: int, num_actuators: int, is_ac: bool | int) -> dict[
 
     names = {SlotKind.INPUT: "analog", SlotKind.ACTUATOR: "actuator"}
     table = {
-        slot: f"{names[kind]}_{index}" if kind in names else "battery"
-        for slot, kind, index in SlotLayout.of(num_sensors, num_actuators, is_ac).slots()
+        # The established names count inputs from 0.
+        slot: f"{names[kind]}_{number - (kind is SlotKind.INPUT)}" if kind in names else "battery"
+        for slot, kind, number in SlotLayout.of(num_sensors, num_actuators, is_ac).slots()
     }
     if len(_key_tables) < _KNOWN_LAYOUTS:
         _key_tables[num_sensors, num_actuators, bool(is_ac)] = table

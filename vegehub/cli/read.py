@@ -96,7 +96,7 @@ def info_document(address: str, found: HubInfo, output: Output) -> dict[str, Any
         "has_sd": found.has_sd,
         "on_access_point": found.on_access_point,
         "wifi": {
-            "ssid": wifi.ssid if output.show_secrets else output.secret(wifi.ssid),
+            "ssid": wifi.ssid if output.show_secrets else output.secret(wifi.ssid or ""),
             "rssi": wifi.rssi,
             "channel": wifi.channel,
             "ip": wifi.ip,
@@ -139,13 +139,13 @@ def _info_text(address: str, found: HubInfo, output: Output) -> Any:
         "Address": address,
         "MAC": shown(found.mac),
         "Firmware": shown(found.firmware),
-        "Sensors": f"{found.num_sensors} wired"
+        "Sensors": f"{shown(found.num_sensors)} wired"
         + (f", {found.num_virtual_sensors} remote" if found.num_virtual_sensors else ""),
-        "Actuators": f"{found.num_actuators}",
+        "Actuators": shown(found.num_actuators),
         "Supply": "AC" if found.is_ac else "-" if found.battery_volts is None else f"{found.battery_volts:.2f} V",
         "Signal": "-" if wifi.rssi is None else f"{wifi.rssi} dBm, channel {shown(wifi.channel)}",
-        "Network": output.secret(wifi.ssid) or "-",
-        "Error": "none" if not found.error_code else f"{found.error_code}",
+        "Network": output.secret(wifi.ssid or "") or "-",
+        "Error": "none" if found.error_code == 0 else shown(found.error_code),
     }
     notes = [
         text
@@ -183,6 +183,6 @@ def _actuators_text(found: tuple[Actuator, ...]) -> Any:
             local_time(actuator.last_run),
             local_time(actuator.next_window_start),
             "-" if actuator.current_ma is None else f"{actuator.current_ma:g}",
-            f"{actuator.error_code}",
+            shown(actuator.error_code),
         )
     return listing

@@ -38,12 +38,13 @@ class Facts:
 
     @classmethod
     def of(cls, info: HubInfo, update_period: float | None, *, sleeps: bool) -> Facts:
-        """Return what a hub's own words come to."""
+        """Return what a hub's own words come to; VegeHubValueError if they do not say what its slots are."""
+        layout = SlotLayout.from_info(info)
         return cls(
-            inputs=info.num_sensors,
-            actuators=info.num_actuators,
-            battery=not info.is_ac,
-            firmware=info.firmware,
+            inputs=layout.num_sensors,
+            actuators=layout.num_actuators,
+            battery=layout.has_battery,
+            firmware=info.firmware or "",
             update_period=update_period,
             sleeps=sleeps,
         )

@@ -7,14 +7,12 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from vegehub.wire.samples import moment
 from vegehub.wire.updates import Readings
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from vegehub.wire.samples import Pair
-    from vegehub.wire.updates import Update
+    from vegehub.wire.updates import Pair, Update
 
 MARK_DAYS = 30
 """Days for which a sample is known again when a hub sends it once more."""
@@ -51,7 +49,7 @@ class Repeats:
         counts: dict[tuple[int, float, float], int] = {}
         for slot, reading in update.readings.items():
             for sample in reading.samples:
-                at = moment(sample.time_text)
+                at = sample.taken_at
                 taken = 0.0 if at is None else at.timestamp()
                 if not update.hub_key or not _FIRST_PLAUSIBLE <= taken <= now + _DAY:
                     by_body = True

@@ -270,8 +270,8 @@ def encode_update(update: Update) -> bytes:
             for slot, reading in update.readings.items()
         },
         "extra": redact(dict(update.extra)),
-        "problems": update.problems,
-        "problem_notes": update.problem_notes,
+        "problems": update.problem_count,
+        "problem_notes": update.problems,
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -280,9 +280,9 @@ def _decode(body: bytes, hub: str, received: float, delivery_id: str) -> Update:
     try:
         fields = json.loads(body)
         pairs = {int(slot): [(value, text) for value, text in kept] for slot, kept in fields.pop("readings").items()}
-        fields["problem_notes"] = tuple(fields["problem_notes"])
+        fields["problem_count"], fields["problems"] = fields["problems"], tuple(fields.pop("problem_notes"))
         at = datetime.fromtimestamp(received, UTC)
         return Update(**fields, hub_key=hub, readings=Readings(pairs), received_at=at, delivery_id=delivery_id)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, OSError):
         # Delivered all the same: one bad block of a disk must not hold up what comes behind it.
-        return Update(hub_key=hub, delivery_id=delivery_id, problems=1, problem_notes=("damaged in the journal",))
+        return Update(hub_key=hub, delivery_id=delivery_id, problems=("damaged in the journal",), problem_count=1)

@@ -216,7 +216,7 @@ async def update_received(bench: Bench) -> str:
         finally:
             await to_the_end(insist(partial(hub.remove_server, change), "the server of this test is still there"))
     await _restored(bench, before)
-    check(update.problems == 0, f"{update.problems} values of the update were unreadable")
+    check(not update.problems, f"{update.problem_count} values of the update were unreadable")
     return f"{len(update.readings)} slots"
 
 

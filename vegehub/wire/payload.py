@@ -7,11 +7,15 @@ import math
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from contextlib import suppress
-from typing import Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from vegehub.exceptions import VegeHubPayloadError
 
-from .near_json import MAX_DEPTH, MAX_DIGITS, NotJsonError, read_near_json
+from .near_json import MAX_DEPTH, MAX_DIGITS, NotJsonError, read_near_json, read_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 MAX_COUNT = 1000
 """The greatest count, or number of a slot, that is taken of a hub."""
@@ -70,16 +74,17 @@ _CHARSETS = re.compile(
 _ESCAPED = re.compile(r'[\s\0]*+[{[][\s\0{[]*+\\"').match
 
 
-def decode_json(data: bytes | bytearray | str, charset: str | None = None) -> Any:
+def decode_json(data: bytes | bytearray | str, charset: str | None = None, *, bounded: bool = True) -> Any:
     """Decode what a hub sent; ValueError, saying why in words without any of the data, for what cannot be read.
 
     Strict JSON first. Where that fails: by the mark of its encoding, by ``charset`` (what the sender declared), or as
     UTF-8 with replacement characters, and then as near to JSON as small programs come, see ``near_json``. NaN,
     Infinity, numbers that overflow and integers of more than 20 digits are None; nesting of more than 64 levels is
-    refused. An object in a text is the object.
+    refused. An object in a text is the object. Without ``bounded`` strict JSON keeps numbers out of range, and nests as
+    it likes: for who looks at both, and has no time to lose.
     """
     try:
-        document = _decode_strictly(data)
+        document = _decode_strictly(data) if bounded else _value_of(_peer, data)
     except NotJsonError:
         raise
     except (ValueError, RecursionError) as err:
@@ -118,15 +123,24 @@ def decode_strict_json(data: bytes | bytearray | str) -> Any:
 
 def _decode_strictly(data: bytes | bytearray | str) -> Any:
     raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
-    text = (data if isinstance(data, str) else data.decode()).removeprefix("\ufeff").strip(_WHITE_SPACE)
-    zeros = raw.translate(_DIGITS_TO_ZEROS)
-    decoder = _peer_of_large_numbers if any(sign in zeros for sign in _LARGE) else _peer
-    value, end = decoder.raw_decode(text)
-    if end != len(text):
-        raise ValueError(f"not JSON: extra data at character {end}")
+    value = _value_of(_peer_of_large_numbers if _may_be_large(raw) else _peer, data)
     if _is_too_deep(value, raw):
         raise NotJsonError("nested too deeply")
     return value
+
+
+def _value_of(decoder: json.JSONDecoder, data: bytes | bytearray | str) -> Any:
+    # What ``decode`` of the decoder does, without its two regular expressions for the white space.
+    text = (data if isinstance(data, str) else data.decode()).removeprefix("\ufeff").strip(_WHITE_SPACE)
+    value, end = decoder.raw_decode(text)
+    if end != len(text):
+        raise ValueError(f"not JSON: extra data at character {end}")
+    return value
+
+
+def _may_be_large(raw: bytes | bytearray) -> bool:
+    zeros = raw.translate(_DIGITS_TO_ZEROS)
+    return any(sign in zeros for sign in _LARGE)
 
 
 def _decode_leniently(text: str, reason: str) -> Any:
@@ -158,9 +172,9 @@ def _text_of(data: bytes | bytearray, charset: str | None) -> str:
 
 def _is_too_deep(value: Any, raw: bytes | bytearray) -> bool:
     """Tell whether lists and objects stand in one another more than `MAX_DEPTH` times."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return False
     brackets = raw.translate(_BRACKETS, _NO_BRACKETS)
-    if len(brackets) <= 2 * MAX_DEPTH:
-        return brackets.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH)
     # Pairs go, level by level: a document of a hub is gone after six rounds. One with brackets in its texts is walked.
     for _ in range(_ROUNDS):
         brackets = brackets.replace(b"[]", b"")
@@ -202,9 +216,16 @@ def kind(value: object) -> str:
     return next((name for types, name in _KINDS if isinstance(value, types)), type(value).__name__)
 
 
+def problem(path: str, expected: str, value: object) -> str:
+    """Say what is wrong with a field, without its value: ``path: expected an integer, got text``."""
+    if isinstance(value, float) and not math.isfinite(value) and expected in ("a number", "an integer"):
+        expected = "a finite number"
+    return f"{path or 'payload'}: expected {expected}, got {kind(value)}"
+
+
 def wrong(path: str, expected: str, value: object) -> VegeHubPayloadError:
-    """Build the error for a field of the wrong type: ``path: expected an int, got text``."""
-    return VegeHubPayloadError(f"{path or 'payload'}: expected {expected}, got {kind(value)}", path=path)
+    """Build the error for a field of the wrong type."""
+    return VegeHubPayloadError(problem(path, expected, value), path=path)
 
 
 def as_object(value: object, path: str = "") -> dict[str, Any]:
@@ -221,51 +242,127 @@ def as_list(value: object, path: str = "") -> list[Any]:
     return value
 
 
-def as_int(value: object, path: str = "") -> int:
-    """Return ``value`` as an int of at most 20 digits: a number, a bool, or text; VegeHubPayloadError otherwise.
+_Value = TypeVar("_Value")
+
+
+class Kind(NamedTuple, Generic[_Value]):
+    """A kind of field: what is expected, in words, and how it is read; ``read`` returns None for what is none."""
+
+    expected: str
+    read: Callable[[Any], _Value | None]
+    nothing: tuple[object, ...] = (None, "")
+    """What says that there is no value, and is not odd."""
+
+
+class Fields:
+    """Reads the fields of one object of a hub, each essential or not.
+
+    An essential one that is missing or odd raises VegeHubPayloadError with its path. Any other odd one is None, stays
+    in ``extra`` beside what is unknown, and is named in ``problems``; one that is missing, null or empty is None.
+    """
+
+    __slots__ = ("_path", "extra", "problems")
+
+    def __init__(self, payload: object, path: str = "") -> None:
+        self.extra: dict[str, Any] = dict(as_object(payload, path))
+        self.problems: list[str] = []
+        self._path = f"{path}." if path else ""
+
+    def need(self, key: str, kind: Kind[_Value]) -> _Value:
+        """Return an essential field."""
+        return essential(self.extra.pop(key, None), kind, self._path + key)
+
+    def get(self, key: str, kind: Kind[_Value], default: _Value | None = None) -> _Value | None:
+        """Return a field that nobody acts on: ``default`` if there is none, None if it is odd."""
+        value = self.extra.get(key)
+        if value in kind.nothing:
+            self.extra.pop(key, None)
+            return default
+        found = kind.read(value)
+        if found is None:
+            self.problems.append(problem(self._path + key, kind.expected, value))
+        else:
+            del self.extra[key]
+        return found
+
+
+def essential(value: object, kind: Kind[_Value], path: str = "") -> _Value:
+    """Return a value of this kind; VegeHubPayloadError, naming ``path``, for anything else."""
+    found = kind.read(value)
+    if found is None:
+        raise wrong(path, kind.expected, value)
+    return found
+
+
+def as_number(value: object, units: Mapping[str, float] | None = None) -> float | None:
+    """Return a number, or text that holds one, as a finite float; None for anything else, true and false too.
+
+    Behind the number in a text one of ``units`` may stand, in any case; its value is what one of it counts.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    if isinstance(value, str):
+        number, factor = read_number(value.strip()), 1.0
+        if number is None and units and (match := _with_unit(value)):
+            number, factor = read_number(match[1]), units.get(match[2].lower(), math.nan)
+        if number is None:
+            return None
+        value = number * factor
+    if isinstance(value, int) and abs(value) >= _TOO_LARGE:
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def as_int(value: object, units: Mapping[str, float] | None = None) -> int | None:
+    """Return an int of at most 20 digits: a number, true or false, or text that holds it; None for anything else.
 
     Hubs send the same field as a number, as true or false, and as text, depending on the firmware.
     """
-    number: int | None = None
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-        number = int(value)
-    elif isinstance(value, str) and len(value) <= MAX_DIGITS:
-        with suppress(ValueError):
-            number = int(value)
-    # Python refuses to print an int of 4,300 digits, so that none may get into a model.
-    if number is None or abs(number) >= _TOO_LARGE:
-        raise wrong(path, "an integer", value)
-    return number
-
-
-def as_count(value: object, path: str = "") -> int:
-    """Return ``value`` as an int from 0 to 1000, read as by `as_int`; VegeHubPayloadError otherwise.
-
-    What is counted or numbered in a hub has at most two digits; a wrong count must not fill the memory of a reader.
-    """
-    if type(value) is int and 0 <= value <= MAX_COUNT:
+    if type(value) is int and -_TOO_LARGE < value < _TOO_LARGE:
         return value  # the usual case; what follows would come to the same
-    number = as_int(value, path)
-    if not 0 <= number <= MAX_COUNT:
-        raise VegeHubPayloadError(f"{path or 'payload'}: expected an integer from 0 to {MAX_COUNT}", path=path)
-    return number
+    if isinstance(value, str):
+        value = number if isinstance(number := read_number(value.strip()), int) else as_number(value, units)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return int(value) if isinstance(value, int) and abs(value) < _TOO_LARGE else None
 
 
-def as_number(value: object, path: str = "") -> float:
-    """Return ``value`` as a finite float: a number or text that holds one, no bool; VegeHubPayloadError otherwise."""
-    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            pass
-        else:
-            if math.isfinite(number):
-                return number
-    raise wrong(path, "a finite number" if isinstance(value, float) else "a number", value)
+def as_count(value: object) -> int | None:
+    """Return an int from 0 to 1000; None for anything else: a wrong count must not fill the memory of a reader."""
+    number = as_int(value)
+    return number if number is not None and 0 <= number <= MAX_COUNT else None
 
 
-def as_text(value: object, path: str = "") -> str:
-    """Return ``value`` if it is text; VegeHubPayloadError otherwise."""
-    if not isinstance(value, str):
-        raise wrong(path, "text", value)
-    return value
+def as_flag(value: object) -> bool | None:
+    """Return true or false, also from 1 or 0, and from "on", "off", "yes", "no" and the like in any case; else None."""
+    if isinstance(value, str):
+        word = value.strip().lower()
+        value = _FLAGS.get(word, read_number(word))
+    return bool(value) if isinstance(value, (int, float)) and value in (0, 1) else None
+
+
+def as_text(value: object) -> str | None:
+    """Return text; None for anything else."""
+    return value if isinstance(value, str) else None
+
+
+def as_code(value: object) -> str | None:
+    """Return a code that is text in captures, and might as well be a number; None for anything else."""
+    if isinstance(value, str):
+        return value
+    number = as_int(value)
+    return None if number is None else str(number)
+
+
+_with_unit = re.compile(r"\s*([+-]?[0-9.,]++)\s*+([a-zA-Z\u00b5\u03bc]{1,6})\s*").fullmatch
+_FLAGS = {"true": 1, "false": 0, "on": 1, "off": 0, "yes": 1, "no": 0}
+
+NUMBER: Kind[float] = Kind("a number", as_number)
+VOLTS: Kind[float] = Kind("a number", partial(as_number, units={"v": 1, "mv": 1e-3, "volt": 1, "volts": 1}))
+MILLIAMPERES: Kind[float] = Kind("a number", partial(as_number, units={"ma": 1, "a": 1e3, "ua": 1e-3}))
+INTEGER: Kind[int] = Kind("an integer", as_int)
+DBM: Kind[int] = Kind("an integer", partial(as_int, units={"dbm": 1, "db": 1}))
+COUNT: Kind[int] = Kind(f"an integer from 0 to {MAX_COUNT}", as_count)
+FLAG: Kind[bool] = Kind("true or false", as_flag)
+TEXT: Kind[str] = Kind("text", as_text)
+CODE: Kind[str] = Kind("text or an integer", as_code)

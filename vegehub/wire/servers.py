@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from vegehub.exceptions import VegeHubPayloadError, VegeHubValueError
 
-from .payload import as_int, as_list, as_object, as_text, wrong
+from .payload import FLAG, INTEGER, TEXT, Fields, Kind, as_list, as_object, essential, wrong
 from .redact import contains_redacted, redact_url
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ class Server:
     """``custom``, ``vegecloud`` or what else the hub says; on old firmware ``custom`` or ``legacy`` (any other type)."""
     url: str = field(default="", repr=False)
     enabled: bool = True
-    """True on old firmware, which cannot switch its server off."""
+    """True on old firmware, which cannot switch its server off, and where a hub says something odd."""
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False, compare=False)
+    """Fields of the endpoint that are not known, or odd, as they came."""
+    problems: tuple[str, ...] = field(default=(), compare=False)
+    """The odd ones in words, without their values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +122,7 @@ class ServerChange:
         entries = as_list(saved.get("before"), "before")
         before = tuple(as_object(entry, f"before[{index}]") for index, entry in enumerate(entries))
         places = as_list(saved.get("positions"), "positions")
-        positions = tuple(as_int(place, f"positions[{index}]") for index, place in enumerate(places))
+        positions = tuple(essential(place, INTEGER, f"positions[{index}]") for index, place in enumerate(places))
         if len(positions) != len(before) or any(place < 0 for place in positions):
             raise wrong("positions", "an index for each object of 'before'", places)
         after = as_object(saved.get("after"), "after")
@@ -129,8 +133,8 @@ class ServerChange:
                 as_object(entry.get("config"), f"{path}.config")
         return cls(
             shape=shape,
-            url=as_text(saved.get("url"), "url"),
-            name=as_text(saved.get("name"), "name"),
+            url=essential(saved.get("url"), TEXT, "url"),
+            name=essential(saved.get("name"), TEXT, "name"),
             before=before,
             positions=positions,
             after=after,
@@ -147,24 +151,34 @@ def list_servers(config: object) -> tuple[Server, ...]:
     if shape is None or not isinstance(config, dict):
         raise wrong("", "a configuration with a list 'endpoints', or 'hub' and 'api_key'", config)
     if shape == "endpoints":
-        return tuple(_server(entry) for entry in config["endpoints"] if isinstance(entry, dict))
-    hub = config["hub"]
-    kind = CUSTOM if hub.get("server_type") == CUSTOM_SERVER_TYPE else "legacy"
-    return (Server(kind=kind, url=_text(hub.get("server_url"))),)
+        entries = config["endpoints"]
+        return tuple(_server(entry, index) for index, entry in enumerate(entries) if isinstance(entry, dict))
+    fields = Fields(config["hub"], "hub")
+    kind = CUSTOM if is_custom(config["hub"]) else "legacy"
+    return (Server(kind=kind, url=fields.get("server_url", TEXT) or "", problems=tuple(fields.problems)),)
 
 
-def _server(entry: Mapping[str, Any]) -> Server:
-    settings = entry.get("config")
-    settings = settings if isinstance(settings, dict) else {}
-    number = entry.get("id")
-    return Server(
-        id=number if isinstance(number, (int, str)) else None,
-        name=_text(entry.get("name")),
-        kind=_text(entry.get("type")),
-        url=_text(settings.get("url")) or _text(settings.get("server_url")),
-        enabled=bool(entry.get("enabled", True)),
+def is_custom(hub: Mapping[str, Any]) -> bool:
+    """Tell whether old firmware reports to a server of the user's choice: ``server_type`` is 3, as a number or text."""
+    return INTEGER.read(hub.get("server_type")) == CUSTOM_SERVER_TYPE
+
+
+def _server(entry: Mapping[str, Any], index: int) -> Server:
+    path = f"endpoints[{index}]"
+    fields = Fields(entry, path)
+    settings: dict[str, Any] | None = fields.get("config", _OBJECT)
+    inner = Fields(settings or {}, f"{path}.config")
+    found = Server(
+        id=fields.get("id", _ID),
+        name=fields.get("name", TEXT) or "",
+        kind=fields.get("type", TEXT) or "",
+        url=inner.get("url", TEXT) or inner.get("server_url", TEXT) or "",
+        enabled=fields.get("enabled", FLAG) is not False,
     )
+    return replace(found, extra=fields.extra, problems=(*fields.problems, *inner.problems))
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+_ID: Kind[int | str] = Kind(
+    "an integer or text", lambda value: value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
+)
+_OBJECT: Kind[dict[str, Any]] = Kind("an object", lambda value: value if isinstance(value, dict) else None)
