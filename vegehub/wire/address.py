@@ -48,13 +48,13 @@ class HubAddress:
         return cls(host, _port(port, text))
 
     @property
-    def key(self) -> str:
+    def key(self) -> tuple[str, int]:
         """The same for every spelling of one address: the host in lower case, IPv6 compressed, and the port."""
         host = self.host.lower().removesuffix(".")
         if ":" in host:
             bare, percent, scope = self.host.partition("%")
-            host = f"[{ip_address(bare).compressed}{percent}{scope}]"
-        return f"{host}:{self.port}"
+            host = f"{ip_address(bare).compressed}{percent}{scope}"
+        return host, self.port
 
     @property
     def url(self) -> str:
