@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .receiving.journal import Journal, JournalEvent
     from .receiving.receiver import UpdateReceiver
     from .sensors import SENSOR_CURVES, PiecewiseCurve, SensorCurve, sensor_curve
-    from .sleeping.command import PendingCommand, PendingState
+    from .sleeping.pending import PendingCommand, PendingState
     from .sleeping.presence import Presence, PresenceChange, PresenceState
     from .sleeping.queue import PendingQueue
     from .vegehub import VegeHub
@@ -61,9 +61,9 @@ _MODULE_OF = {
     "ManagerEvent": "fleet.manager",
     "NOTHING_FOUND": "finding.discovery",
     "Outcome": "exceptions",
-    "PendingCommand": "sleeping.command",
+    "PendingCommand": "sleeping.pending",
     "PendingQueue": "sleeping.queue",
-    "PendingState": "sleeping.command",
+    "PendingState": "sleeping.pending",
     "PiecewiseCurve": "sensors",
     "Presence": "sleeping.presence",
     "PresenceChange": "sleeping.presence",

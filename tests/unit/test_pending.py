@@ -418,26 +418,27 @@ class TestNewest:
         assert commands(sleeper) == [(0, 0, 0), (0, 1, 60)]
         assert off.state is PendingState.REPLACED
 
-    async def test_on_that_could_not_be_sent_gives_way_to_an_on_queued_meanwhile(
-        self, sleeper: SimulatedHub, client: VegeHub, queue: PendingQueue, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        sending, fail = asyncio.Event(), asyncio.Event()
-        turn_on = client.turn_on
-
-        async def not_sent(*_: Any) -> None:
-            sending.set()
-            await fail.wait()
-            raise VegeHubConnectionError("refused", outcome=Outcome.NOT_SENT)
-
-        monkeypatch.setattr(client, "turn_on", not_sent)
-        older = queue.turn_on(0, 60, expires_in=600)
-        wake(sleeper, queue)
-        await sending.wait()
-        monkeypatch.setattr(client, "turn_on", turn_on)
-        newer = queue.turn_on(0, 90, expires_in=600)
-        fail.set()
-        await newer
+    async def test_on_that_could_not_be_sent_gives_way_to_an_on_queued_meanwhile(self, sleeper: SimulatedHub) -> None:
+        sleeper.wake()
+        sleeper.faults.never_answer(times=1, path="/api/sensors/data/last")
+        async with (
+            VegeHub(sleeper.address, sleeper.mac, timeout=0.3) as client,
+            PendingQueue(client, send_delay=0) as queue,
+            VegeHub(sleeper.address, timeout=1) as other,
+        ):
+            await client.get_info()  # proves the MAC
+            busy = asyncio.create_task(other.get_readings())
+            await until(lambda: sleeper.requests[-1].path == "/api/sensors/data/last")
+            older = queue.turn_on(0, 60, expires_in=600)
+            queue.notify_awake()
+            await until(lambda: older.state is PendingState.SENDING)  # it waits for the turn of the hub
+            newer = queue.turn_on(0, 90, expires_in=600)
+            await newer
+            await asyncio.wait((busy,))
+            assert isinstance(busy.exception(), VegeHubTimeoutError)
         assert older.state is PendingState.REPLACED
+        assert older.error is not None
+        assert older.error.outcome is Outcome.NOT_SENT
         assert commands(sleeper) == [(0, 1, 90)]
 
 
@@ -507,7 +508,7 @@ class TestExpiry:
             busy = asyncio.create_task(other.get_actuators())
             await until(lambda: sleeper.requests[-1].path == "/api/actuators/status")
             queue.notify_awake()
-            with pytest.raises(VegeHubTimeoutError, match="other calls kept the hub busy") as caught:
+            with pytest.raises(VegeHubTimeoutError, match="it expired before the hub took it") as caught:
                 await queue.turn_on(0, 60, expires_in=0.2)
             assert caught.value.outcome is Outcome.NOT_SENT
             busy.cancel()
@@ -523,7 +524,7 @@ class TestExpiry:
         async with PendingQueue(client, send_delay=0) as queue:
             queue.notify_awake()
             command = queue.turn_on(0, 60, expires_in=0.3)
-            with pytest.raises(VegeHubTimeoutError, match="expired while it was being sent") as caught:
+            with pytest.raises(VegeHubTimeoutError, match="the hub may have executed it") as caught:
                 await command
         assert caught.value.outcome is Outcome.UNKNOWN
         assert command.state is PendingState.FAILED
@@ -624,16 +625,19 @@ class TestFailures:
         await command
 
     async def test_another_hub_that_appears_between_proof_and_command_gets_nothing(
-        self, sleeper: SimulatedHub, client: VegeHub, queue: PendingQueue, monkeypatch: pytest.MonkeyPatch
+        self, sleeper: SimulatedHub, client: VegeHub
     ) -> None:
-        async def mismatch(*_: Any) -> None:
-            raise VegeHubMismatchError("another hub")
+        async def stranger_comes(_: object) -> None:
+            sleeper.mac = "7C9EBD999999"
+            client.ip_address = sleeper.address  # voids the proof
 
-        monkeypatch.setattr(client, "turn_on", mismatch)
-        command = queue.turn_on(0, 60, expires_in=600)
-        wake(sleeper, queue)
-        await settled(queue)
-        assert (command.state, command.attempts) == (PendingState.WAITING, 1)
+        async with PendingQueue(client, send_delay=0, before_send=stranger_comes) as queue:
+            command = queue.turn_on(0, 60, expires_in=600)
+            wake(sleeper, queue)
+            await settled(queue)
+            assert (command.state, command.attempts) == (PendingState.WAITING, 1)
+            assert isinstance(command.last_error, VegeHubMismatchError)
+        assert commands(sleeper) == []
 
     async def test_expiry_tells_what_the_last_attempt_met(
         self, sleeper: SimulatedHub, queue: PendingQueue, clocks: Clocks
@@ -794,7 +798,7 @@ class TestEnd:
         sleeper.faults.latency(0.1, path=SET)
         command, next_one = queue.turn_off(0), queue.turn_off(1)
         wake(sleeper, queue)
-        await until(lambda: command.state is PendingState.SENDING)
+        await until(lambda: sleeper.requests and sleeper.requests[-1].path == SET)
         await queue.close()
         assert (command.state, next_one.state) == (PendingState.DELIVERED, PendingState.CLOSED)
 
@@ -805,7 +809,7 @@ class TestEnd:
         sleeper.faults.drop_reply(path=SET)
         command = queue.turn_off(0)
         wake(sleeper, queue)
-        await until(lambda: command.state is PendingState.SENDING)
+        await until(lambda: sleeper.requests and sleeper.requests[-1].path == SET)
         await queue.close()
         with pytest.raises(VegeHubConnectionError) as caught:
             await command
@@ -830,7 +834,7 @@ class TestEnd:
         sleeper.faults.never_answer(times=1, path=SET)
         command = queue.turn_off(0) if kind == "off" else queue.turn_on(0, 60, expires_in=600)
         wake(sleeper, queue)
-        await until(lambda: command.state is PendingState.SENDING and sleeper.requests[-1].path == SET)
+        await until(lambda: sleeper.requests and sleeper.requests[-1].path == SET)
         assert queue._drain_task is not None
         queue._drain_task.cancel()
         await settled(queue)

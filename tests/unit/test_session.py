@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -444,13 +445,21 @@ class TestOwner:
         await turn_the_loop()
         assert session.closed
 
-    async def test_asks_the_system_for_names_whatever_else_is_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_asks_the_system_for_names_whatever_else_is_installed(
+        self, simulated_hub: SimulatedHub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("aiohttp.connector.DefaultResolver", aiohttp.AsyncResolver)
-        owner = SessionOwner()
-        session = await owner.get()
-        assert isinstance(session.connector, aiohttp.TCPConnector)
-        assert isinstance(session.connector._resolver, aiohttp.ThreadedResolver)
-        await owner.close()
+        asked: list[str] = []
+        getaddrinfo = socket.getaddrinfo
+
+        def system(host: str, *arguments: Any, **options: Any) -> Any:
+            asked.append(host)
+            return getaddrinfo("127.0.0.1", *arguments, **options)
+
+        monkeypatch.setattr(socket, "getaddrinfo", system)
+        async with VegeHub(f"Vege_A6_20.local:{simulated_hub.port}") as hub:
+            await hub.get_readings()
+        assert [name.lower() for name in asked] == ["vege_a6_20.local"]
 
     async def test_limits_the_connections_of_its_session_as_it_was_told(self) -> None:
         for owner, limit in ((SessionOwner(), 100), (SessionOwner(connection_limit=7), 7)):

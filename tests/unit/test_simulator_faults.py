@@ -113,6 +113,11 @@ CASES = [
     Case("reset_before_headers", lambda f: f.reset_before_headers(), lambda a: a.data == b"", "reset", executed=False),
     Case("reset_before_headers", lambda f: f.reset_before_headers(after_execution=True), lambda a: a.data == b"", "reset"),
     Case("reset_in_headers", lambda f: f.reset_in_headers(), lambda a: len(a.data) > 0 and b"\r\n\r\n" not in a.data, "reset"),
+    Case("reset_in_headers", lambda f: f.reset_in_headers(after_execution=False), lambda a: b"\r\n\r\n" not in a.data, "reset", executed=False),
+    Case("unreachable_afterwards", lambda f: f.unreachable_afterwards(30), lambda a: a.data == b"", "reset"),
+    Case("unreachable_afterwards", lambda f: f.unreachable_afterwards(30, after_execution=False), lambda a: a.data == b"", "reset", executed=False),
+    Case("refused_in_words", lambda f: f.refused_in_words(), lambda a: b" 200 " in a.head and a.body.endswith(b'"cur_ma":nan}'), executed=False),
+    Case("refused_in_words", lambda f: f.refused_in_words(b'{"error":"d\xe9faut"}\0', after_execution=True), lambda a: a.body == b'{"error":"d\xe9faut"}\0'),
     Case("reset_in_body", lambda f: f.reset_in_body(), lambda a: a.body == BODY[:9], "reset"),
     Case("reset_in_body", lambda f: f.reset_in_body(keep=0), lambda a: a.data.endswith(b"\r\n\r\n"), "reset"),
     Case("truncate_body", lambda f: f.truncate_body(), lambda a: a.body == BODY[:9], "close"),
@@ -218,6 +223,17 @@ async def test_a_late_command_is_executed_though_nobody_waits_any_more() -> None
         assert len(hub.actuators[0].commands) == 1
 
 
+@pytest.mark.parametrize("before_execution", [True, False])
+async def test_a_client_that_is_gone_when_a_late_reply_comes_leaves_no_connection(before_execution: bool) -> None:
+    async with SimulatedHub() as hub:
+        hub.faults.latency(0.1, before_execution=before_execution)
+        async with wire(hub) as connection:
+            connection.send(SWITCH_ON)
+            await until(lambda: hub.requests)
+        await hub.advance(0)
+        assert hub.open_connections == 0
+
+
 async def test_a_late_reply_comes_after_the_command_was_executed() -> None:
     async with SimulatedHub() as hub:
         hub.faults.latency(30)
@@ -238,6 +254,73 @@ async def test_a_connection_may_die_when_it_is_used_again(reset: bool, ending: s
         assert len(hub.requests) == len(hub.actuators[0].commands) == 1
         await hub.advance(0)
         assert hub.open_connections == 0
+
+
+async def test_an_unreachable_hub_has_lost_every_connection_and_refuses_new_ones_for_a_while() -> None:
+    async with SimulatedHub() as hub, wire(hub) as idle, wire(hub) as connection:
+        assert whole(await idle.ask(SWITCH_ON))
+        hub.faults.unreachable_afterwards(0.2, times=1)
+        assert (await connection.ask(SWITCH_ON)).ending == "reset"
+        assert len(hub.actuators[0].commands) == 2
+        assert hub.open_connections == 0
+        assert hub.faults.active == ("unreachable",)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(hub.host, hub.port)
+        await until(lambda: not hub.faults.active)
+        assert whole(await ask(hub))
+
+
+async def test_a_hub_that_stops_while_it_is_unreachable_leaves_no_timer() -> None:
+    async with SimulatedHub() as hub:
+        hub.faults.unreachable_afterwards(30)
+        assert (await ask(hub)).ending == "reset"
+        assert hub.faults.is_on("unreachable")
+    assert not hub.faults.is_on("unreachable")
+
+
+async def test_another_hub_at_the_address_executes_and_answers_in_place_of_this_one() -> None:
+    ask_mac = b'POST /api/info/get HTTP/1.1\r\nContent-Length: 11\r\n\r\n{"wifi":[]}'
+    async with SimulatedHub() as hub, wire(hub) as connection:
+        other = SimulatedHub(seed=7)
+        hub.faults.another_hub(other, times=2)
+        assert whole(await connection.ask(SWITCH_ON))
+        assert other.mac[-2:].encode() in (await connection.ask(ask_mac)).body
+        assert (len(hub.requests), len(hub.executed), len(hub.actuators[0].commands)) == (0, 0, 0)
+        assert (len(other.requests), len(other.executed), len(other.actuators[0].commands)) == (2, 2, 1)
+        assert hub.mac[-2:].encode() in (await connection.ask(ask_mac)).body
+
+
+async def test_another_hub_may_be_any() -> None:
+    ask_mac = b'POST /api/info/get HTTP/1.1\r\nContent-Length: 11\r\n\r\n{"wifi":[]}'
+    async with SimulatedHub() as hub, wire(hub) as connection:
+        hub.faults.another_hub()
+        assert whole(await connection.ask(SWITCH_ON))
+        assert hub.actuators[0].commands == []
+        strangers = json.loads((await connection.ask(ask_mac)).body)["wifi"]["mac_addr"]
+        assert strangers.replace(":", "") != hub.mac
+
+
+async def test_a_hub_knows_what_it_carried_out_from_what_arrived() -> None:
+    async with SimulatedHub() as hub, wire(hub) as connection:
+        hub.faults.status(400, times=1)
+        await connection.ask(SWITCH_ON)
+        await connection.ask(b"POST /api/actuators/set HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+        assert (len(hub.requests), hub.executed) == (2, [])
+        await connection.ask(SWITCH_ON)
+        assert hub.executed == hub.requests[2:]
+
+
+async def test_a_fault_may_be_chosen_when_a_request_arrives() -> None:
+    async with SimulatedHub() as hub, wire(hub) as connection:
+
+        def third(path: str, seen: list[str] = []) -> None:  # noqa: B006 - remembers
+            seen.append(path)
+            if len(seen) == 3:
+                hub.faults.status(500, times=1)
+
+        hub.faults.on_request = third
+        answers = [await connection.ask(STATUS) for _ in range(4)]
+        assert [answer.head.split()[1] for answer in answers] == [b"200", b"200", b"500", b"200"]
 
 
 async def test_a_refusing_hub_keeps_its_connections() -> None:
@@ -371,4 +454,5 @@ def test_every_fault_says_in_its_docstring_what_it_does() -> None:
     hub = SimulatedHub()
     names = [name for name in dir(hub.faults) if not name.startswith("_")]
     methods: list[Any] = [getattr(hub.faults, name) for name in names]
-    assert all(method.__doc__ for method in methods if callable(method) and method is not hub.faults.on_change)
+    hooks = (hub.faults.on_change, hub.faults.on_request)
+    assert all(method.__doc__ for method in methods if callable(method) and method not in hooks)

@@ -129,14 +129,14 @@ class Encounters:
     async def _ask(self, address: str) -> str:
         """Return the MAC that answers at an address; VegeHubError if none does."""
         hub = VegeHub(address)
-        hub._borrow(self._owner)  # noqa: SLF001 - the manager's session
+        hub.connection.borrow(self._owner)
         if not await hub.retrieve_mac_address():
             raise VegeHubError(f"{address}: the reply has no MAC", host=address)
         return hub.mac_address
 
 
 def _same(one: str, other: str) -> bool:
-    return str(HubAddress.parse(one)).lower() == str(HubAddress.parse(other)).lower()
+    return HubAddress.parse(one).key == HubAddress.parse(other).key
 
 
 def _is_private(address: str) -> bool:

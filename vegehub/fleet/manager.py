@@ -215,7 +215,8 @@ class HubManager:
         if (record := self._members.sender(update)) is not None:
             came = update.received_at or datetime.now(UTC)
             self._history.add(record.id, update, arrived=came)
-            record = self._registry.update(record.id, last_seen=came)
+            if record.last_seen is None or record.last_seen < came:
+                record = self._registry.update(record.id, last_seen=came)
             self._members.of(record).heard(update)
             self._tell("update", record, update)
 

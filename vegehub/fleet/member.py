@@ -23,9 +23,11 @@ class Member:
     def __init__(self, record: HubRecord, owner: SessionOwner) -> None:
         self.id = record.id
         self.hub = VegeHub(record.address, record.mac, record.id, **record.options)
-        self.hub._borrow(owner)  # noqa: SLF001 - the manager lends its owner, so that it closes what it opened
-        self.queue = PendingQueue(self.hub)
+        # The manager lends its owner, so that it closes what it opened; a record's MAC is for the user to change.
+        self.hub.connection.borrow(owner)
+        self.hub.connection.identity.is_pinned = True
         self.presence = Presence(record.id)
+        self.queue = PendingQueue(self.hub, sleeps=lambda: self.presence.sleeps, attempted=self._attempted)
         self.turn = asyncio.Lock()
         self.is_gone = False
         self._timer: asyncio.TimerHandle | None = None
@@ -45,7 +47,8 @@ class Member:
 
     def announced(self) -> None:
         """Take note of an announcement: what is queued can be sent, after a new proof of the MAC."""
-        self.hub._proof.void()  # noqa: SLF001 - an announcement says that somebody has the address, not who
+        # An announcement shows that the address is in use, not by which hub.
+        self.hub.connection.identity.void()
         self.heard()
         self.queue.notify_awake()
 
@@ -61,6 +64,12 @@ class Member:
         self.is_gone = True
         self.watch()
         await self.queue.close()
+
+    def _attempted(self, error: VegeHubError | None) -> None:
+        if error is None:
+            self.heard()
+        else:
+            self.failed(error)
 
     def _check(self) -> None:
         self.presence.check()

@@ -61,7 +61,8 @@ class Members:
             member.presence.subscribe(lambda change: self._on_presence(record.id, change))
             member.watch()
         if record.mac and not member.hub.mac_address:
-            member.hub._mac_address = record.mac  # noqa: SLF001 - learned from elsewhere; without it nothing is proved
+            # Learned from elsewhere; without it nothing is proved.
+            member.hub.connection.identity.mac = record.mac
         return member
 
     def sender(self, update: Update) -> HubRecord | None:

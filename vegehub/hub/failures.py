@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
@@ -12,58 +13,107 @@ from vegehub.exceptions import (
     Outcome,
     VegeHubConnectionError,
     VegeHubError,
+    VegeHubPayloadError,
     VegeHubResponseError,
     VegeHubSessionError,
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.wire.payload import decode_json, kind
+from vegehub.wire.payload import decode_json
+from vegehub.wire.replies import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from vegehub.wire.calls import Call
+    from .command import Command
 
 HTTP_OK = 200
-_HTTP_UNAVAILABLE = 503
+_REQUEST_TIMEOUT = 408
+_UNAVAILABLE = 503
 _CLIENT_ERRORS = range(400, 500)
-_LONGEST_QUOTE = 80
+_UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
 _ASLEEP = "the hub may be asleep (press its button, or set its power source to the adapter), or the address is wrong"
-_MAY_HAVE = "the hub may have executed it"
 
 
-def failure(err: BaseException, host: str, call: Call, timeout: float) -> VegeHubError:
-    """Return the error of this library for an exception out of aiohttp or asyncio."""
-    where = f"{host}: {call}: "
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong with one request, before it is known what that means for the call."""
+
+    kind: type[VegeHubError]
+    what: str
+    outcome: Outcome = Outcome.UNKNOWN
+    """What it means for a write."""
+    may_be_asleep: bool = False
+    unreachable: bool = False
+    status: int | None = None
+    path: str = ""
+
+    def error(self, where: str, host: str, command: Command | None) -> VegeHubError:
+        """Return the error for a call that failed by this: of a read, or with the outcome of its command so far."""
+        outcome = Outcome.NOT_SENT if command is None else command.outcome
+        what = self.what if command is None else command.tell(self.what, self.outcome)
+        err = self.kind(f"{where}: {what}", host=host, outcome=outcome)
+        err.may_be_asleep = self.may_be_asleep
+        err.unreachable = self.unreachable
+        if isinstance(err, VegeHubResponseError):
+            err.status = self.status
+        if isinstance(err, VegeHubPayloadError):
+            err.path = self.path
+        return err
+
+
+def failure_of(err: BaseException, limits: aiohttp.ClientTimeout) -> Failure:
+    """Say what an exception out of aiohttp means; ``limits`` are the ones that the request had."""
     if isinstance(err, aiohttp.ConnectionTimeoutError) or _is_connect_timeout(err):
-        return VegeHubTimeoutError(
-            f"{where}not sent, no connection within the deadline of {timeout:g} s; {_ASLEEP}",
-            host=host,
-            outcome=Outcome.NOT_SENT,
+        bounds = [bound for bound in (limits.connect, limits.sock_connect) if bound and not _is_connect_timeout(err)]
+        within = f" within {min(bounds):.3g} s" if bounds else ""
+        return Failure(
+            VegeHubTimeoutError,
+            f"no connection{within}; {_ASLEEP}",
+            Outcome.NOT_SENT,
+            may_be_asleep=True,
+            unreachable=True,
         )
     if isinstance(err, TimeoutError):
-        return VegeHubTimeoutError(
-            f"{where}no answer within {timeout:g} s; {_MAY_HAVE}, or fell asleep", host=host, outcome=Outcome.UNKNOWN
-        )
+        # What aiohttp names a server's silence is its limit on one read of the socket.
+        bound = limits.sock_read if isinstance(err, aiohttp.ServerTimeoutError) else limits.total
+        within = f" within {bound:.3g} s" if bound else " in time"
+        return Failure(VegeHubTimeoutError, f"no answer{within} (it may have fallen asleep)", may_be_asleep=True)
     if isinstance(err, aiohttp.ClientConnectorError):
-        return VegeHubConnectionError(f"{where}not sent, {_why_unconnected(err)}", host=host, outcome=Outcome.NOT_SENT)
+        return Failure(
+            VegeHubConnectionError,
+            _why_unconnected(err),
+            Outcome.NOT_SENT,
+            may_be_asleep=err.os_error.errno in _UNREACHABLE,
+            unreachable=True,
+        )
     if isinstance(err, aiohttp.InvalidURL):
-        return VegeHubValueError(f"{where}not sent, the address makes no valid URL", host=host)
+        return Failure(VegeHubValueError, "the address makes no valid URL", Outcome.NOT_SENT)
     if isinstance(err, (aiohttp.ClientResponseError, HttpProcessingError)):
-        return VegeHubResponseError(f"{where}the reply is not HTTP; is this a VegeHub?", host=host)
+        return Failure(VegeHubResponseError, "the reply is not HTTP; is this a VegeHub?")
     if isinstance(err, aiohttp.ClientPayloadError):
-        reason = "the connection ended in the middle of the reply"
-    else:
-        reason = "the connection was closed before the reply"
-    return VegeHubConnectionError(f"{where}{reason}; {_MAY_HAVE}", host=host, outcome=Outcome.UNKNOWN)
+        return Failure(VegeHubConnectionError, "the connection ended in the middle of the reply")
+    return Failure(VegeHubConnectionError, "the connection was closed before the reply")
 
 
-def closed_session(host: str, call: Call) -> VegeHubSessionError:
-    """Return the error for a session that was closed under a call."""
-    return VegeHubSessionError(
-        f"{host}: {call}: the session was closed before the call had ended; {_MAY_HAVE}. Close it after the last call.",
-        host=host,
-        outcome=Outcome.UNKNOWN,
+def closed_session() -> Failure:
+    """Say that the session was closed under a call, perhaps after the request had left."""
+    return Failure(
+        VegeHubSessionError, "the session was closed before the call had ended; close it after the last call"
+    )
+
+
+def status_failure(status: int, body: bytes, charset: str | None) -> Failure:
+    """Say what an answer other than 200 means, with the hub's own word where it gave one."""
+    refused = (status in _CLIENT_ERRORS and status != _REQUEST_TIMEOUT) or status == _UNAVAILABLE
+    try:
+        said = refusal(decode_json(body, charset))
+    except ValueError:
+        said = ""
+    what = f"expected status 200, got {status}{said and ': ' + said}"
+    return Failure(
+        VegeHubResponseError,
+        f"{what}; the hub refused it" if refused else what,
+        Outcome.REJECTED if refused else Outcome.UNKNOWN,
+        status=status,
     )
 
 
@@ -78,35 +128,6 @@ def _why_unconnected(err: aiohttp.ClientConnectorError) -> str:
     number = err.os_error.errno
     if number == errno.ECONNREFUSED:
         return "the connection was refused; is this the address of a VegeHub?"
-    if number in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN):
+    if number in _UNREACHABLE:
         return f"unreachable; {_ASLEEP}"
     return f"no connection ({errno.errorcode.get(number or 0, 'error')}); is this the address of a VegeHub?"
-
-
-def status_error(host: str, call: Call, status: int, body: bytes) -> VegeHubResponseError:
-    """Return the error for an answer other than 200, with the hub's own word where it gave one."""
-    rejected = status in _CLIENT_ERRORS or status == _HTTP_UNAVAILABLE
-    try:
-        reply = decode_json(body)
-    except ValueError:
-        reply = None
-    said = refused(reply) if isinstance(reply, dict) else ""
-    return VegeHubResponseError(
-        f"{host}: {call}: expected status 200, got {status}{said and ': ' + said}"
-        f"; {'the hub refused it' if rejected else _MAY_HAVE}",
-        host=host,
-        outcome=Outcome.REJECTED if rejected else Outcome.UNKNOWN,
-        status=status,
-    )
-
-
-def refused(reply: Mapping[str, Any]) -> str:
-    """Return what the ``error`` of a reply says, "" for success: "success", 0, null, or empty."""
-    error = reply.get("error")
-    if not error or error == "success":
-        return ""
-    if isinstance(error, str):
-        return "".join(char if char.isprintable() else "?" for char in error[:_LONGEST_QUOTE])
-    if isinstance(error, (int, float)):
-        return f"error {error}"
-    return f"error: {kind(error)}"

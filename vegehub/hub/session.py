@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from vegehub.exceptions import VegeHubSessionError
 
@@ -30,6 +33,47 @@ _WATCH_INTERVAL = 86_400.0
 """Seconds between two looks of the timer at a session that is never released."""
 
 
+_LOOKUPS = 256
+"""Names that are looked up at once: the name of a hub that sleeps keeps a thread for seconds."""
+
+
+class _Resolver(AbstractResolver):
+    """The system's resolver, in threads of its own: it knows names ending in .local, and sleepers hold up nobody.
+
+    aiohttp's takes the few threads of the loop's executor, which a handful of sleeping hubs can keep busy.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="vegehub: look up a name")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._threads, socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG
+        )
+        return [
+            ResolveResult(
+                hostname=host,
+                host=_numeric(sockaddr),
+                port=port,
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, sockaddr in found
+        ]
+
+    async def close(self) -> None:
+        # A thread that still waits for an answer ends with it; nobody waits for the thread.
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _numeric(sockaddr: Any) -> str:
+    """Return an address as text, with the scope of a link-local one."""
+    return socket.getnameinfo(sockaddr, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
+
+
 class _Lease:
     """An owned session and the timer that watches it.
 
@@ -37,11 +81,17 @@ class _Lease:
     with a warning, in the same pass as the generator that is about to close it.
     """
 
-    __slots__ = ("loop", "session", "timer")
+    __slots__ = ("loop", "resolver", "session", "timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, connection_limit: int) -> None:
         self.loop = loop
-        self.session = session
+        self.resolver = _Resolver()
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connection_limit, resolver=self.resolver),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Each request brings its deadline; see transport.py.
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
         self.timer: asyncio.TimerHandle | None = None
 
     async def hold(self) -> AsyncGenerator[None, None]:
@@ -51,6 +101,7 @@ class _Lease:
             if self.timer is not None:
                 self.timer.cancel()
             await self.session.close()
+            await self.resolver.close()
 
 
 class SessionOwner:
@@ -100,23 +151,30 @@ class SessionOwner:
         session = self.session
         return session is not None and getattr(session, "closed", False) is not True
 
-    async def get(self, hub: str = "") -> aiohttp.ClientSession:
-        """Return the session given, or the owned one, opened now if there is none; VegeHubSessionError if unusable.
-
-        ``hub`` is the address that the debug log and an error name.
-        """
+    def ready(self, hub: str = "") -> aiohttp.ClientSession | None:
+        """Return what ``get`` would, None if a session has to be opened first."""
         loop = asyncio.get_running_loop()
         self._last_hub = hub
         if self._given is not None:
             self._check_given(self._given, loop, hub)
             return self._given
         lease = self._lease
-        if lease is not None and self._is_usable(lease, loop, hub):
-            if _LOGGER.isEnabledFor(logging.DEBUG):
-                _LOGGER.debug("%s: session %#x reused", hub, id(lease.session))
-            return lease.session
+        if lease is None or not self._is_usable(lease, loop, hub):
+            return None
+        if _LOGGER.isEnabledFor(logging.DEBUG):
+            _LOGGER.debug("%s: session %#x reused", hub, id(lease.session))
+        return lease.session
+
+    async def get(self, hub: str = "") -> aiohttp.ClientSession:
+        """Return the session given, or the owned one, opened now if there is none; VegeHubSessionError if unusable.
+
+        ``hub`` is the address that the debug log and an error name.
+        """
+        if (session := self.ready(hub)) is not None:
+            return session
+        loop = asyncio.get_running_loop()
         # Nothing below awaits anything that is not ready: callers that come at the same time get the same session.
-        lease = _Lease(loop, self._open_session())
+        lease = _Lease(loop, self._connection_limit)
         holder = lease.hold()
         await anext(holder)
         self._lease, self._holder = lease, holder
@@ -152,15 +210,6 @@ class SessionOwner:
             await holder.aclose()
             _LOGGER.debug("%s: session %#x closed", self._last_hub, id(lease.session))
         await _wait_for(self._releasing, loop)
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            # The system's resolver knows names ending in .local, which a resolver of its own does not.
-            connector=aiohttp.TCPConnector(limit=self._connection_limit, resolver=aiohttp.ThreadedResolver()),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # The deadline of each call is set around it; see transport.py.
-            timeout=aiohttp.ClientTimeout(total=None),
-        )
 
     def _check_given(self, session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop, hub: str) -> None:
         if getattr(session, "closed", False) is True:

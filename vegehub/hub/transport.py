@@ -1,7 +1,7 @@
-"""The request rule: the one path that every call to a hub takes.
+"""The request rule: one request to a hub at a time, each within its deadline, read to its end.
 
-``Transport.call`` repeats (``retries``), ``_attempt`` waits for the turn and sets the deadline, ``_exchange`` sends and
-sends again where a kept-alive connection turned out to be dead, ``_send`` talks to aiohttp and reads the whole body,
+``Turn`` says whose request is next, OFF before all others. ``Transport.exchange`` makes one request in a turn and sends
+it again where a kept-alive connection turned out to be dead, ``_send`` talks to aiohttp and reads the whole body,
 ``_answer`` judges the reply. Whatever fails leaves as an error of this library; see ``failures.py``.
 """
 
@@ -9,33 +9,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import weakref
+from collections import deque
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
-from yarl import URL
 
 from vegehub.exceptions import (
     Outcome,
-    VegeHubConnectionError,
     VegeHubError,
     VegeHubPayloadError,
     VegeHubResponseError,
     VegeHubTimeoutError,
 )
 from vegehub.wire.payload import decode_json, kind
+from vegehub.wire.replies import looks_like_json, refusal
 
-from .deadline import Deadline
-from .failures import HTTP_OK, closed_session, failure, refused, status_error
+from .command import Stage
+from .failures import HTTP_OK, Failure, closed_session, failure_of, status_failure
 
 if TYPE_CHECKING:
-    from vegehub.wire.address import HubAddress
     from vegehub.wire.calls import Call
 
+    from .command import Command
+    from .identity import Identity
     from .session import SessionOwner
 
 _LOGGER = logging.getLogger(__name__)
@@ -47,226 +48,184 @@ REUSE_WINDOW = 15.0
 _CONNECT_SHARE = 0.8
 """Part of the deadline that connecting may take, so that it ends first and is told from an unanswered request."""
 _NO_LIMITS = aiohttp.ClientTimeout(total=None)
-_FIRST_PAUSE = 0.25
-_LONGEST_PAUSE = 5.0
 
 
-class _Turn:
-    """One hub's place in the queue, shared by all objects of an event loop, and what its last call left behind."""
+class Turn:
+    """One hub's turn, shared by all objects of an event loop: one request at a time, OFF before all that waits."""
 
-    __slots__ = ("__weakref__", "_calls", "_lock", "deadline", "ended_at", "loop", "session")
+    __slots__ = ("__weakref__", "_ended_at", "_first", "_is_taken", "_others", "configuration", "loop", "session")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._lock = asyncio.Lock()
-        self._calls = 0
-        self.deadline = Deadline(loop)
+        self.configuration = asyncio.Lock()
+        """Held over reading, planning and writing: one change of configuration at a time."""
         self.session: weakref.ref[aiohttp.ClientSession] | None = None
-        self.ended_at = 0.0
+        """Of the last request that ended well, and may have left a connection to be used again."""
+        self._ended_at = 0.0
+        self._is_taken = False
+        self._first: deque[asyncio.Future[None]] = deque()
+        self._others: deque[asyncio.Future[None]] = deque()
 
-    def __del__(self) -> None:
-        # The last object of this hub is gone: its timer is not to outlive it in the loop.
-        self.deadline.stop()
+    def try_take(self) -> bool:
+        """Take the turn if it is free; ``give_back`` ends it."""
+        is_free = not self._is_taken
+        self._is_taken = True
+        return is_free
 
-    async def take(self, seconds: float) -> None:
+    async def take(self, seconds: float, *, first: bool) -> None:
         """Wait for the turn, TimeoutError if it does not come within ``seconds``; ``give_back`` ends it."""
-        self._calls += 1
+        if self.try_take():
+            return
+        place = self.loop.create_future()
+        waiting = self._first if first else self._others
+        waiting.append(place)
         try:
-            if self._calls == 1:
-                await self._lock.acquire()
-            else:
-                async with asyncio.timeout(seconds):
-                    await self._lock.acquire()
+            async with asyncio.timeout(seconds):
+                await place
         except BaseException:
-            self._calls -= 1
+            if place.done() and not place.cancelled():
+                self.give_back()  # it came at the very moment when it was no longer wanted
+            else:
+                with suppress(ValueError):
+                    waiting.remove(place)
             raise
 
     def give_back(self) -> None:
-        """Let the next call have the turn."""
-        self._calls -= 1
-        self._lock.release()
+        """Let the next one have the turn."""
+        for waiting in (self._first, self._others):
+            while waiting:
+                place = waiting.popleft()
+                if not place.done():
+                    place.set_result(None)
+                    return
+        self._is_taken = False
 
     def may_reuse(self, session: aiohttp.ClientSession) -> bool:
-        """Say whether a call now is probably sent on the connection of the call before."""
-        if self.session is None or self.session() is not session:
-            return False
-        return self.loop.time() - self.ended_at <= REUSE_WINDOW
+        """Say whether a request now is probably sent on the connection of the one before."""
+        is_known = self.session is not None and self.session() is session
+        return is_known and self.loop.time() - self._ended_at <= REUSE_WINDOW
+
+    def ended_well(self, session: aiohttp.ClientSession) -> None:
+        """Take note that a request ended well, and left its connection open."""
+        try:
+            self.session = weakref.ref(session)
+        except TypeError:  # of a stand-in without weak references nothing need be known
+            return
+        self._ended_at = self.loop.time()
 
 
 # By the id of the loop: a turn holds its loop, so that while it is here no other loop can have that id.
-_turns: weakref.WeakValueDictionary[tuple[int, str, int], _Turn] = weakref.WeakValueDictionary()
+_turns: weakref.WeakValueDictionary[tuple[int, str, int], Turn] = weakref.WeakValueDictionary()
 
 
-def _turn_of(loop: asyncio.AbstractEventLoop, address: HubAddress) -> _Turn:
-    key = (id(loop), address.host.lower(), address.port)
-    turn = _turns.get(key)
-    if turn is None:
-        turn = _turns[key] = _Turn(loop)
+def turn_of(identity: Identity) -> Turn:
+    """Return the turn of the hub at an address in the running loop."""
+    loop = asyncio.get_running_loop()
+    turn = identity.turn
+    if turn is None or turn.loop is not loop:
+        key = (id(loop), *identity.address.key)
+        turn = _turns.get(key)
+        if turn is None:
+            turn = _turns[key] = Turn(loop)
+        identity.turn = turn
     return turn
 
 
+class Request:
+    """One request of a call, and what it is a part of: ``command`` is None for a call that only reads.
+
+    ``writes``: it is what the command is about, and none of its proofs or read-backs.
+    """
+
+    # Not a frozen dataclass: one is made for each request, and that would take a hundredth of it.
+    __slots__ = ("call", "command", "identity", "payload", "writes")
+
+    def __init__(
+        self,
+        identity: Identity,
+        call: Call,
+        payload: Any = None,
+        command: Command | None = None,
+        *,
+        writes: bool = False,
+    ) -> None:
+        self.identity = identity
+        self.call = call
+        self.payload = payload
+        self.command = command
+        self.writes = writes
+
+    def failed(self, failure: Failure) -> VegeHubError:
+        """Return the error of the call that this request was a part of."""
+        if not self.writes:  # whatever became of a proof or a read-back, the command was not sent by it
+            failure = replace(failure, outcome=Outcome.NOT_SENT)
+        return failure.error(f"{self.identity.host}: {self.call}", self.identity.host, self.command)
+
+
 class Transport:
-    """Calls to the hub at one address, one at a time, each within ``timeout`` seconds from its turn."""
+    """Requests over the session of ``owner``, each within ``timeout`` seconds from when its turn has come."""
 
-    __slots__ = ("_base", "_limits", "_turn", "_urls", "address", "calls", "host", "owner", "resends", "timeout")
+    __slots__ = ("_limits", "calls", "owner", "resends", "timeout")
 
-    def __init__(self, owner: SessionOwner, address: HubAddress, timeout: float) -> None:
+    def __init__(self, owner: SessionOwner, timeout: float) -> None:
         self.owner = owner
         self.timeout = timeout
         self.calls = 0
         self.resends = 0
-        self._turn: _Turn | None = None
         self._limits: tuple[object, aiohttp.ClientTimeout] | None = None
-        self.move_to(address)
 
-    def move_to(self, address: HubAddress) -> None:
-        """Send the calls from now on to ``address``."""
-        self.address = address
-        self.host = str(address)
-        self._base = URL(address.url)
-        self._urls: dict[str, URL] = {}
-        self._turn = None
+    async def exchange(self, turn: Turn, request: Request) -> Any:
+        """Make one request in the turn of the caller, and return the decoded reply.
 
-    async def call(self, call: Call, payload: Any = None, retries: int = 0) -> Any:
-        """Make ``call`` and return the decoded reply: an object for reads; for sets None where it was not JSON.
-
-        Raises only errors of this library, each with its outcome. ``retries`` further attempts are made after any
-        HTTP status but 200, a connection error or a timeout, after growing pauses; nothing lasts longer than
-        attempts x 2 x timeout + pauses.
+        For reads that is an object, or None for an empty body; for others None where it was not JSON. A write moves the
+        stage of its command. Raises only errors of this library.
         """
-        attempt = 0
-        while True:
+        owner = self.owner
+        command = request.command if request.writes else None
+        session = owner.ready(request.identity.host) or await self._open_session(request)
+        limits = self._limits_of(session)
+        if command is not None and command.remaining is not None:
+            limits = _limits_while_wanted(limits, request, command.remaining())
+        # aiohttp sends a GET that reads again by itself when its connection turns out to be dead.
+        may_resend = (request.writes or request.call.method != "GET") and turn.may_reuse(session)
+        may_have_left = False
+        before = Stage.NOTHING_LEFT if command is None else command.leaves()
+        turn.session = None
+        started = turn.loop.time()
+        self.calls += 1
+        owner.begin_call()
+        try:
             try:
-                return await self._attempt(call, payload)
-            except VegeHubError as err:
-                if attempt >= retries or not _worth_repeating(err):
+                reply, is_kept = await _send(session, request, limits)
+            except _DeadConnectionError:
+                if not may_resend:
                     raise
-            await asyncio.sleep(_pause(attempt))
-            attempt += 1
-
-    async def _attempt(self, call: Call, payload: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        turn = self._turn
-        if turn is None or turn.loop is not loop:
-            turn = self._turn = _turn_of(loop, self.address)
-        try:
-            await turn.take(self.timeout)
-        except TimeoutError as err:
-            raise VegeHubTimeoutError(
-                f"{self.host}: {call}: not sent, other calls to this hub kept it busy for {self.timeout:g} s",
-                host=self.host,
-                outcome=Outcome.NOT_SENT,
-            ) from err
-        try:
-            self.calls += 1
-            with turn.deadline.within(self.timeout):
-                return await self._exchange(turn, call, payload)
-        except VegeHubError:
-            raise
-        except TimeoutError as err:
-            raise failure(err, self.host, call, self.timeout) from err
+                may_have_left = True
+                self.resends += 1
+                _LOGGER.debug("%s: %s: sent again, the connection was closed", request.identity.host, request.call)
+                rest = _limits_for_rest(limits, turn.loop.time() - started)
+                reply, is_kept = await _send(session, request, rest)
+        except _FailedError as err:
+            if command is not None:
+                if err.failure.outcome is not Outcome.UNKNOWN and not may_have_left:
+                    command.stays(before)
+                command.add(err.failure.outcome)
+            raise request.failed(err.failure) from err.__cause__
         finally:
-            turn.give_back()
-
-    async def _exchange(self, turn: _Turn, call: Call, payload: Any) -> Any:
-        session = await self.owner.get(self.host)
-        self.owner.begin_call()
-        try:
-            # aiohttp sends a GET again by itself when a kept-alive connection turns out to be dead, a POST never.
-            resend = call.method != "GET" and turn.may_reuse(session)
-            turn.session = None
-            while True:
-                try:
-                    status, body, kept = await self._send(session, call, payload)
-                except _DeadConnectionError as err:
-                    if not resend:
-                        raise failure(err.cause, self.host, call, self.timeout) from err.cause
-                    resend = False
-                    self.resends += 1
-                    _LOGGER.debug("%s: %s: sent again, the connection was closed", self.host, call)
-                else:
-                    break
-            if kept:
-                with suppress(TypeError):  # of a stand-in without weak references nothing need be known
-                    turn.session = weakref.ref(session)
-                turn.ended_at = turn.loop.time()
-        finally:
-            self.owner.end_call()
-        if _LOGGER.isEnabledFor(logging.DEBUG):
-            _LOGGER.debug("%s: %s -> %d, %d bytes", self.host, call, status, len(body))
-        return self._answer(call, status, body)
-
-    async def _send(self, session: aiohttp.ClientSession, call: Call, payload: Any) -> tuple[int, bytes, bool]:
-        """Return status and body, and whether the connection was left open for the next call."""
-        answered = False
-        try:
-            async with session.request(
-                call.method,
-                self._urls.get(call.path) or self._url(call.path),
-                json=payload,
-                timeout=self._limits_of(session),
-                allow_redirects=False,
-            ) as response:
-                answered = True
-                body = await self._read(call, response)
-                return response.status, body, _is_kept(response)
-        except VegeHubError:
-            raise
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as err:
-            if not answered and _died_unanswered(err):
-                raise _DeadConnectionError(err) from err
-            raise failure(err, self.host, call, self.timeout) from err
-        except (RuntimeError, AttributeError) as err:
-            # What aiohttp raises, by its version, when the session is closed under a call; else a defect shows itself.
-            if getattr(session, "closed", False) is not True:
-                raise
-            raise closed_session(self.host, call) from err
-
-    async def _read(self, call: Call, response: aiohttp.ClientResponse) -> bytes:
-        """Read the body to its end, which gives the connection back; one that is not read to its end is dropped."""
-        chunks: list[bytes] = []
-        size = 0
-        while chunk := await response.content.readany():
-            size += len(chunk)
-            if size > MAX_REPLY:
-                raise VegeHubResponseError(
-                    f"{self.host}: {call}: the reply is longer than {MAX_REPLY} bytes; is this a VegeHub?",
-                    host=self.host,
-                    status=response.status,
-                )
-            chunks.append(chunk)
-        return b"".join(chunks)
-
-    def _answer(self, call: Call, status: int, body: bytes) -> Any:
-        if status != HTTP_OK:
-            raise status_error(self.host, call, status, body)
-        try:
-            reply = decode_json(body)
-        except ValueError as err:
-            if call.reads:
-                raise VegeHubResponseError(
-                    f"{self.host}: {call}: expected a JSON object, but the reply is {err}; is this a VegeHub?",
-                    host=self.host,
-                    status=status,
-                ) from err
-            return None
-        if isinstance(reply, dict):
-            if error := refused(reply):
-                raise VegeHubResponseError(
-                    f"{self.host}: {call}: the hub refused it: {error}",
-                    host=self.host,
-                    outcome=Outcome.REJECTED,
-                    status=status,
-                )
-        elif call.reads:
-            raise VegeHubPayloadError(
-                f"{self.host}: {call}: expected an object, got {kind(reply)}", host=self.host, status=status
-            )
+            owner.end_call()
+        if is_kept:
+            turn.ended_well(session)
+        if command is not None:
+            command.take()
         return reply
 
-    def _url(self, path: str) -> URL:
-        url = self._urls[path] = self._base.with_path(path)
-        return url
+    async def _open_session(self, request: Request) -> aiohttp.ClientSession:
+        try:
+            return await self.owner.get(request.identity.host)
+        except VegeHubError as err:
+            if request.command is None or request.command.outcome is err.outcome:
+                raise
+            raise request.command.retell(err) from err
 
     def _limits_of(self, session: aiohttp.ClientSession) -> aiohttp.ClientTimeout:
         own = getattr(session, "timeout", None)
@@ -276,27 +235,160 @@ class Transport:
         return self._limits[1]
 
 
-@lru_cache(maxsize=16)  # the hubs of a program mostly share one, which keeps making it out of each first call
-def _limits_within(own: aiohttp.ClientTimeout, timeout: float) -> aiohttp.ClientTimeout:
-    """Return a session's own timeout with connecting bounded so that it ends before the deadline."""
-    bound = _CONNECT_SHARE * min(timeout, own.total or timeout)
-    return aiohttp.ClientTimeout(
-        # A total that cannot come before our deadline is left out: a second timer costs 3 % of a call.
-        total=own.total if own.total and own.total < timeout else None,
-        connect=min(own.connect or bound, bound),
-        # The bound above is over the connecting of the socket too; as above, a timer less.
-        sock_connect=own.sock_connect if own.sock_connect and own.sock_connect < bound else None,
-        sock_read=own.sock_read,
-        ceil_threshold=own.ceil_threshold,
+async def _send(session: aiohttp.ClientSession, request: Request, limits: aiohttp.ClientTimeout) -> tuple[Any, bool]:
+    """Return the decoded reply, and whether its connection was left open for the next request."""
+    call = request.call
+    is_answered = False
+    options: dict[str, Any] = {}
+    if request.writes and call.method == "GET":
+        # aiohttp would send it again by itself, and nobody could tell what became of it.
+        options["middlewares"] = (*getattr(session, "_middlewares", ()), _only_once)
+    try:
+        async with session.request(
+            call.method,
+            request.identity.url(call.path),
+            json=request.payload,
+            timeout=limits,
+            allow_redirects=False,
+            raise_for_status=False,
+            **options,
+        ) as response:
+            is_answered = True
+            # Read to the end, which gives the connection back; one that is not read to its end is dropped.
+            body = b""
+            while chunk := await response.content.readany():
+                body = body + chunk if body else chunk
+                if len(body) > MAX_REPLY:
+                    raise _FailedError(_too_long(response.status))
+    except _SentOnceError as once:
+        err = once.error
+        failed = _DeadConnectionError if _died_unanswered(err) else _FailedError
+        raise failed(failure_of(err, limits)) from err
+    except (aiohttp.ClientError, HttpProcessingError, OSError) as err:
+        failed = _DeadConnectionError if not is_answered and _died_unanswered(err) else _FailedError
+        raise failed(failure_of(err, limits)) from err
+    except (RuntimeError, AttributeError) as err:
+        # What aiohttp raises, by its version, when the session is closed under a call; else a defect shows itself.
+        if getattr(session, "closed", False) is not True:
+            raise
+        raise _FailedError(closed_session()) from err
+    if _LOGGER.isEnabledFor(logging.DEBUG):
+        _LOGGER.debug("%s: %s -> %d, %d bytes", request.identity.host, call, response.status, len(body))
+    return _judge(call, response, body), _is_kept(response)
+
+
+async def _only_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Pass a request on; what aiohttp would take for a reason to send it again leaves in disguise."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as err:
+        raise _SentOnceError(err) from err
+
+
+class _SentOnceError(Exception):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _too_long(status: int) -> Failure:
+    return Failure(
+        VegeHubResponseError, f"the reply is longer than {MAX_REPLY} bytes; is this a VegeHub?", status=status
     )
 
 
-class _DeadConnectionError(Exception):
-    """The connection died before a byte of the reply came."""
+def _judge(call: Call, response: aiohttp.ClientResponse, body: bytes) -> Any:
+    """Return the decoded reply, or say what is wrong with it."""
+    status = response.status
+    if status != HTTP_OK:
+        raise _FailedError(status_failure(status, body, _charset(response)))
+    if not body or body.isspace():
+        return None
+    try:
+        reply = decode_json(body, _charset(response))
+    except ValueError as err:
+        if call.reads:
+            what = f"expected a JSON object, but the reply is {err}; is this a VegeHub?"
+        elif looks_like_json(body):
+            what = f"the reply cannot be read: {err}"
+        else:
+            return None  # plain words are consent
+        raise _FailedError(Failure(VegeHubResponseError, what, status=status)) from err
+    if said := refusal(reply):
+        raise _FailedError(
+            Failure(VegeHubResponseError, f"the hub refused it: {said}", Outcome.REJECTED, status=status)
+        )
+    if not isinstance(reply, dict):
+        if call.reads:
+            raise _FailedError(Failure(VegeHubPayloadError, f"expected an object, got {kind(reply)}", status=status))
+    elif "error" in reply:
+        return reply
+    if not call.reads and _is_cut_off(body):
+        what = "the reply ends in the middle, before it says whether that was an error"
+        raise _FailedError(Failure(VegeHubResponseError, what, status=status))
+    return reply
 
-    def __init__(self, cause: Exception) -> None:
+
+def _is_cut_off(body: bytes) -> bool:
+    """Say whether a document lacks its end, where hubs put the word that says how it went."""
+    return looks_like_json(body) and body.rstrip(b" \t\r\n\0")[-1:] not in (b"}", b"]")
+
+
+def _charset(response: aiohttp.ClientResponse) -> str | None:
+    content_type = response.headers.get("Content-Type", "")
+    if "charset" not in content_type:
+        return None
+    return content_type.lower().partition("charset=")[2].partition(";")[0].strip(" \"'") or None
+
+
+@lru_cache(maxsize=16)  # the hubs of a program mostly share one, which keeps making it out of each first call
+def _limits_within(own: aiohttp.ClientTimeout, timeout: float) -> aiohttp.ClientTimeout:
+    """Return a session's own timeout within our deadline, with connecting bounded so that it ends before that."""
+    total = min(timeout, own.total or timeout)
+    bound = _CONNECT_SHARE * total
+    return aiohttp.ClientTimeout(
+        total=total,
+        connect=min(own.connect or bound, bound),
+        # The bound above is over the connecting of the socket too: a timer less.
+        sock_connect=own.sock_connect if own.sock_connect and own.sock_connect < bound else None,
+        sock_read=own.sock_read,
+        # aiohttp rounds what is longer up to full seconds.
+        ceil_threshold=max(own.ceil_threshold, total + 1),
+    )
+
+
+def _limits_for_rest(limits: aiohttp.ClientTimeout, passed: float) -> aiohttp.ClientTimeout:
+    total = max((limits.total or 0.0) - passed, 0.001)
+    return aiohttp.ClientTimeout(
+        total=total,
+        connect=min(limits.connect or total, _CONNECT_SHARE * total),
+        sock_connect=limits.sock_connect,
+        sock_read=limits.sock_read,
+        ceil_threshold=limits.ceil_threshold,
+    )
+
+
+def _limits_while_wanted(limits: aiohttp.ClientTimeout, request: Request, left: float | None) -> aiohttp.ClientTimeout:
+    """Return the limits of a write that is wanted for ``left`` more seconds; VegeHubTimeoutError once that is over."""
+    if left is None:
+        return limits
+    if left <= 0:
+        raise request.failed(Failure(VegeHubTimeoutError, "it expired while it waited for its turn", Outcome.NOT_SENT))
+    return limits if limits.total is None or left >= limits.total else _limits_within(limits, left)
+
+
+class _FailedError(Exception):
+    """A request failed; its cause is what aiohttp raised."""
+
+    def __init__(self, failure: Failure) -> None:
         super().__init__()
-        self.cause = cause
+        self.failure = failure
+
+
+class _DeadConnectionError(_FailedError):
+    """The connection died before a byte of the reply came."""
 
 
 def _died_unanswered(err: Exception) -> bool:
@@ -313,15 +405,3 @@ def _is_kept(response: aiohttp.ClientResponse) -> bool:
     if version is not None and version < aiohttp.HttpVersion11:
         return False
     return response.headers.get("Connection", "").lower() != "close"
-
-
-def _worth_repeating(err: VegeHubError) -> bool:
-    if isinstance(err, VegeHubResponseError):
-        return err.status is not None and err.status != HTTP_OK
-    return isinstance(err, (VegeHubConnectionError, VegeHubTimeoutError))
-
-
-def _pause(attempt: int) -> float:
-    """Return the seconds before the next attempt: 0.25, doubling, at most 5, with a quarter of jitter either way."""
-    base = _FIRST_PAUSE * 2.0 ** min(attempt, 10)
-    return min(_LONGEST_PAUSE, base * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load, hides nothing

@@ -189,7 +189,7 @@ class MqttBridge:
             changed=self._tell_presence,
             switched=self._switched,
         )
-        made.hub.noting = self._executor.noting(made)
+        made.noting = self._executor.noting(made)
         return made
 
     async def _say_goodbye(self) -> None:

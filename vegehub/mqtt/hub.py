@@ -16,10 +16,10 @@ from .messages import OFF, ON
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from datetime import timedelta
 
     from vegehub.hub.session import SessionOwner
     from vegehub.sensors import SensorCurve
+    from vegehub.sleeping.pending import PendingCommand
     from vegehub.wire.layout import SlotLayout
     from vegehub.wire.models import HubInfo
     from vegehub.wire.updates import Update
@@ -31,26 +31,6 @@ _LOGGER = logging.getLogger(__name__)
 LOOK_DELAY = 1.0
 """Seconds from a sign of life to our own questions: what waits for the hub goes first, and its status lags."""
 _MAX_FAILURES = 10  # old firmware has nothing to ask
-
-
-class CommandedHub(VegeHub):
-    """A hub whose commands are noted before they go out."""
-
-    noting: Callable[[int, bool], Awaitable[None]] | None = None
-
-    async def turn_on(self, slot: int, duration: float | timedelta, confirm: bool = False) -> None:
-        """Note the ON, and send it."""
-        await self._note(slot, is_on=True)
-        await super().turn_on(slot, duration, confirm)
-
-    async def turn_off(self, slot: int, hold: float | timedelta = 0, confirm: bool = False) -> None:
-        """Note the OFF, and send it."""
-        await self._note(slot, is_on=False)
-        await super().turn_off(slot, hold, confirm)
-
-    async def _note(self, slot: int, *, is_on: bool) -> None:
-        if self.noting is not None:
-            await self.noting(slot, is_on)
 
 
 class BridgedHub:
@@ -72,9 +52,10 @@ class BridgedHub:
     ) -> None:
         self.settings = settings
         self.facts = facts
-        self.hub = CommandedHub(settings.address, settings.mac, max_on=settings.rules.max_on)
-        self.hub._borrow(owner)  # noqa: SLF001 - one session for all hubs, as a manager has it
-        self.queue = PendingQueue(self.hub)
+        self.hub = VegeHub(settings.address, settings.mac, max_on=settings.rules.max_on)
+        self.hub.connection.borrow(owner)  # one session for all hubs, as a manager has it
+        self.noting: Callable[[int, bool], Awaitable[None]] | None = None
+        self.queue = PendingQueue(self.hub, before_send=self._note)
         self.presence = Presence(settings.name or settings.mac, layout=self.layout)
         self._learned = learned
         self._changed = changed
@@ -89,6 +70,11 @@ class BridgedHub:
         self._expect(facts)
         self.presence.subscribe(lambda _: self._changed(self))
         self._watch()
+
+    async def _note(self, command: PendingCommand[Any]) -> None:
+        """Have a command noted before it goes out."""
+        if self.noting is not None and command.slot is not None:
+            await self.noting(command.slot, bool(command.is_on))
 
     @property
     def mac(self) -> str:

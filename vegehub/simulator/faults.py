@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .hub import SimulatedHub
+
+_STRANGER_SEED = 0x0DD
 Ending = Literal["reset", "close", "stall"]
 
 
@@ -47,6 +50,10 @@ class Plan:
     raw: bytes | None = None
     """Sent in place of an HTTP reply."""
     cut: Cut | None = None
+    unreachable_for: float | None = None
+    """Real seconds without a hub, beginning in place of the reply; None: it is answered."""
+    other: SimulatedHub | None = None
+    """The hub that has the address now, and answers."""
     afterwards: Literal["", "close", "close_on_reuse", "reset_on_reuse"] = ""
     """What happens to a connection after an answer that promised to keep it."""
 
@@ -86,6 +93,8 @@ class Faults:
     """
 
     on_change: Callable[[], None] = lambda: None
+    on_request: Callable[[str], None] = lambda _path: None
+    """Called with the path of each request before the faults are looked at: a test may switch one on for this request."""
     _active: list[Fault] = field(default_factory=list)
 
     @property
@@ -110,8 +119,13 @@ class Faults:
         """Return the sum of the values of the faults called ``name``."""
         return sum(fault.value for fault in self._active if fault.name == name)
 
+    def begin(self, name: str) -> None:
+        """Note a state that one of the faults has set off; it ends by ``clear``."""
+        self._switch(name)
+
     def plan(self, path: str) -> Plan:
         """Return how a request for ``path`` is to be treated, and count it."""
+        self.on_request(path)
         plan = Plan()
         for fault in self._active:
             if fault.concerns_requests and fault.path in (None, path) and fault.take():
@@ -166,9 +180,11 @@ class Faults:
         cut = Cut("head", "reset", 0)
         self._add("reset_before_headers", times, path, cut=cut, executes=after_execution)
 
-    def reset_in_headers(self, *, times: int | None = None, path: str | None = None) -> None:
-        """Execute, and reset the connection in the middle of the headers."""
-        self._add("reset_in_headers", times, path, cut=Cut("head", "reset"))
+    def reset_in_headers(
+        self, *, after_execution: bool = True, times: int | None = None, path: str | None = None
+    ) -> None:
+        """Reset the connection in the middle of the headers; the command is executed unless ``after_execution`` is False."""
+        self._add("reset_in_headers", times, path, cut=Cut("head", "reset"), executes=after_execution)
 
     def reset_in_body(self, *, keep: int | None = None, times: int | None = None, path: str | None = None) -> None:
         """Execute, and reset the connection after ``keep`` bytes of the body, half of it if None."""
@@ -193,6 +209,21 @@ class Faults:
     def drop_reply(self, *, after_execution: bool = True, times: int | None = None, path: str | None = None) -> None:
         """Execute the command, unless ``after_execution`` is False, and close without a byte."""
         self._add("drop_reply", times, path, cut=Cut("head", "close", 0), executes=after_execution)
+
+    def unreachable_afterwards(
+        self,
+        seconds: float = 0.5,
+        *,
+        after_execution: bool = True,
+        times: int | None = None,
+        path: str | None = None,
+    ) -> None:
+        """Execute, reset every connection in place of a reply, and refuse new ones for ``seconds``.
+
+        As a hub does whose Wi-Fi restarts: the first attempt may have arrived, a second one cannot be made. Without
+        ``after_execution`` the command is not executed. ``clear`` ends it early.
+        """
+        self._add("unreachable_afterwards", times, path, unreachable_for=seconds, executes=after_execution)
 
     # --- a reply at the wrong time
 
@@ -248,6 +279,34 @@ class Faults:
     ) -> None:
         """Answer 200 with ``{"error": text}``, without executing unless ``after_execution``."""
         self._add("error_in_200", times, path, body=_document({"error": text}), executes=after_execution)
+
+    def refused_in_words(
+        self,
+        words: bytes = b'{"error":"valve fault","cur_ma":nan}',
+        *,
+        after_execution: bool = False,
+        times: int | None = None,
+        path: str | None = None,
+    ) -> None:
+        """Answer 200 with a refusal that is no strict JSON, without executing unless ``after_execution``.
+
+        ``words`` are sent as they are: with a bare ``nan``, in Latin-1, with a NUL behind, cut short.
+        """
+        self._add("refused_in_words", times, path, body=_document(words), executes=after_execution)
+
+    def another_hub(
+        self, hub: SimulatedHub | None = None, *, times: int | None = None, path: str | None = None
+    ) -> None:
+        """Have another hub at this address: ``hub`` gets the request, executes it and answers.
+
+        It need not be started; without ``hub`` it is one of the default profile that nobody has set up. What it gets is
+        in its own ``requests``, ``executed`` and ``actuators``, and not in those of this hub.
+        """
+        if hub is None:
+            from .hub import SimulatedHub  # noqa: PLC0415 - each hub has its faults: the modules need each other
+
+            hub = SimulatedHub(seed=_STRANGER_SEED)
+        self._add("another_hub", times, path, other=hub)
 
     def redirect(self, location: str = "/", *, times: int | None = None, path: str | None = None) -> None:
         """Answer with a redirection to ``location``, without executing."""

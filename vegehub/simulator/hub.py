@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from . import configuration
@@ -63,6 +64,7 @@ class SimulatedHub:
         self.device = Device(self.profile, self.clock, host, seed, index)
         self.faults = Faults(self._on_faults)
         self.requests: list[RequestRecord] = []
+        self.executed: list[RequestRecord] = []  # those that the hub carried out; what it refused is not among them
         self._work = Work(self.clock)
         self._api = Api(self.device, self)
         self._server = Server((host, port), self.profile, self.faults, self._work, self)
@@ -70,8 +72,7 @@ class SimulatedHub:
         self._reporter = Reporter(self.device, self.faults, self._power, self._work)
         self._beacon = Beacon(self.device, self._server, interfaces, enabled=bool(interfaces) if mdns is None else mdns)
         self._listeners: list[Callable[[PowerState], None]] = []
-        self._running = False
-        self._unsynced = False
+        self._running = self._unsynced = False
 
     @classmethod
     async def from_recording(
@@ -357,7 +358,7 @@ class SimulatedHub:
             door = Door.REFUSING
         elif not self._power.awake:
             door = Door.REFUSING if self._power.refuses else Door.HANGING
-        elif self.faults.is_on("refuse"):
+        elif self.faults.is_on("refuse") or self.faults.is_on("unreachable"):
             door = Door.REFUSING
         else:
             door = Door.HANGING if self.faults.is_on("full_backlog") else Door.OPEN
@@ -377,15 +378,16 @@ class SimulatedHub:
 
     def handle(self, request: Request) -> Reply:
         """Execute a request."""
-        return self._api.handle(request)
+        reply = self._api.handle(request)
+        if reply.status == HTTPStatus.OK:
+            self.executed.append(RequestRecord.of(request, self.clock.now))
+        return reply
 
     def error(self, status: int, text: str) -> Reply:
         """Put an error into words."""
         return self._api.error(status, text)
 
-    def update_requested(self) -> None:
-        """Push an update."""
-        self._reporter.update_requested()
+    update_requested = send_update  # over the API it comes to the same
 
     def config_changed(self) -> None:
         """Follow a new configuration."""

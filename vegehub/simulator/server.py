@@ -76,6 +76,7 @@ class Server:
         self.silent = False
         """Connections that were accepted and not yet set up fall silent with the others."""
         self._arriving: set[socket.socket] = set()
+        self._back: asyncio.TimerHandle | None = None
 
     def _on_socket(self, sock: socket.socket) -> None:
         self.accepted += 1
@@ -130,8 +131,22 @@ class Server:
         self.silent = False
         self.reset(only_silent=True)
 
+    def leave(self, seconds: float) -> None:
+        """Lose every connection, and have new ones refused for so many real seconds."""
+        self._stay()
+        self.faults.begin("unreachable")
+        self.reset()
+        self._back = asyncio.get_running_loop().call_later(seconds, self._stay)
+
+    def _stay(self) -> None:
+        if self._back is not None:
+            self._back.cancel()
+            self._back = None
+            self.faults.clear("unreachable")
+
     async def close(self) -> None:
         """Release every connection; the listener is the hub's to close."""
+        self._stay()
         self.reset()
         while self.connections:
             await asyncio.sleep(0)
@@ -148,6 +163,7 @@ class Connection(asyncio.Protocol):
         self._parser = RequestParser(server.profile.max_request_body)
         self._transport: asyncio.Transport | None = None
         self._serving = False
+        self._half_closed = False
         self._when_reused = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -174,6 +190,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Finish a reply in progress before the connection is closed."""
+        self._half_closed = True
         return self._serving and not self.silent
 
     def reset(self) -> None:
@@ -216,23 +233,29 @@ class Connection(asyncio.Protocol):
 
     async def _serve(self, request: Request) -> None:
         server = self._server
-        server.handler.received(request)
         plan = server.faults.plan(request.path)
-        await server.handler.ready()
+        handler: Handler = plan.other or server.handler
+        handler.received(request)
+        await handler.ready()
         if plan.delays_execution:
             await asyncio.sleep(plan.delay)
         # A command that has arrived is executed even if nobody waits for the reply any more, as on the real device.
-        reply = server.handler.handle(request) if plan.executes else Reply()
+        reply = handler.handle(request) if plan.executes else Reply()
         if plan.delay and not plan.delays_execution:
             await asyncio.sleep(plan.delay)
         if server.profile.reply_latency:
             await asyncio.sleep(server.profile.reply_latency)
         await self._deliver(request, reply, plan)
         self._serving = False
+        if self._half_closed:
+            self._close()  # nothing more can come, and nothing else would close it
         self._next()
 
     async def _deliver(self, request: Request, reply: Reply, plan: Plan) -> None:
         server = self._server
+        if plan.unreachable_for is not None:
+            server.leave(plan.unreachable_for)
+            return
         if reply.withheld:
             server.reset()
             return

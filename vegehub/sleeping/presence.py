@@ -12,11 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from vegehub.exceptions import (
-    Outcome,
-    VegeHubConnectionError,
     VegeHubError,
-    VegeHubResponseError,
-    VegeHubTimeoutError,
     VegeHubValueError,
 )
 from vegehub.hub.arguments import check_seconds
@@ -199,7 +195,7 @@ class Presence:
         Only a connection that could not be made tells that a hub sleeps: one that took the call and fell silent may be
         busy posting, and one that answers wrongly is there.
         """
-        if error is not None and not _tells_absence(error):
+        if error is not None and not error.unreachable:
             return
         self._failed = self._monotonic()
         self.check()
@@ -289,11 +285,3 @@ class Presence:
 def _slack(period: float) -> float:
     """Return the seconds that an update may be late: radio links and servers take their time."""
     return max(_LEAST_SLACK, _SLACK_SHARE * period)
-
-
-def _tells_absence(error: VegeHubError) -> bool:
-    return (
-        error.outcome is Outcome.NOT_SENT
-        and isinstance(error, (VegeHubConnectionError, VegeHubTimeoutError))
-        and not isinstance(error, VegeHubResponseError)
-    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import time
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +17,7 @@ from vegehub.exceptions import (
     VegeHubError,
     VegeHubMismatchError,
     VegeHubResponseError,
+    VegeHubSessionError,
     VegeHubTimeoutError,
     VegeHubValueError,
 )
@@ -24,46 +26,59 @@ from vegehub.wire.config import DEFAULT_NAME
 from vegehub.wire.models import normalize_mac
 from vegehub.wire.server_url import check_api_key, check_server_name, check_server_url
 
-from .command import Entry, Kind, PendingCommand, PendingState
-from .waiting import PendingList
+from .pending import Entry, Kind, PendingCommand, PendingState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
-    from datetime import timedelta
     from types import TracebackType
 
+    from vegehub.hub.command import Command
     from vegehub.vegehub import VegeHub
     from vegehub.wire.servers import ServerChange
     from vegehub.wire.updates import Update
 
-__all__ = ["PendingCommand", "PendingQueue", "PendingState"]
+_LOGGER = logging.getLogger(__name__)
 
 SEND_DELAY = 0.2
 """Seconds from a sign of life to the first attempt: after the reply to its update a hub still tidies up."""
 WAKE_WINDOW = 30.0
 """Seconds after a sign of life in which attempts are begun; how long hubs really stay awake is not documented."""
+HOOK_PATIENCE = 1.0
+"""Seconds that an OFF waits for the hook before it is sent all the same."""
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 4.0
+_LONGEST_PAUSE_UNASKED = 60.0
+"""The same for a hub that never sleeps, and gives no sign of life."""
+# How late, at most, an expiry is noticed whose clock went on while this machine slept and its timers stood still.
+_LONGEST_TIMER = 60.0
 
 
 class PendingQueue:
-    """What waits for one hub: the newest command per actuator, the newest setting per section.
+    """What waits for one hub: at most one OFF and one ON per actuator, the newest setting per section.
 
     Each of ``turn_on``, ``turn_off``, ``set_config`` and ``configure_server`` checks its arguments, queues, and returns
     a `PendingCommand` to await or to cancel. Nothing is sent, and the hub is not touched, until ``notify_awake`` says
     that the hub is awake: 0.2 s later what waits is sent to the hub's configured address, wherever the sign of life
     came from, after the proof of its MAC; first OFF, then ON, then settings. What does not get through stays queued and
-    is tried again for as long as the hub may be awake, and with the next sign of life:
+    is tried again for as long as the hub may be awake, and with the next sign of life. A hub that never sleeps
+    (``sleeps`` returns False) is tried at once, and again after growing pauses, up to a minute.
 
-    * an ON whose reply was lost may have been executed. It is reported as UNKNOWN and not sent again, since its
-      duration would start anew. OFF and settings do no harm twice and are repeated.
-    * what the hub refuses (REJECTED) is reported and not repeated.
-    * an ON needs an expiry, checked on the wall clock and the monotonic clock, whichever ends first: a machine that
-      sleeps stops one of them. An expired ON is never sent. OFF never expires.
-    * an OFF replaces a waiting ON. An ON gives a waiting OFF's place back if it expires, is taken back or is refused.
+    ==================  ==========================================================================================
+    a new OFF           ends what waits for that actuator (REPLACED)
+    a new ON            ends the ON before it, and hides a waiting OFF, which comes back if the ON expires, is taken
+                        back or refused, and ends once the ON was delivered or may have been
+    an ON               needs an expiry, checked on the wall clock and the monotonic clock, whichever ends first: a
+                        machine that sleeps stops one of them. An expired ON is never sent
+    an ON, reply lost   may have been executed: reported as UNKNOWN and not repeated, since its duration would start
+                        anew. OFF and settings do no harm twice and are repeated
+    refused by the hub  reported (REJECTED) and not repeated
+    an OFF              never expires
+    ==================  ==========================================================================================
 
-    The queue lives in memory only. ``close``, or leaving ``async with``, ends what waits with NOT_SENT; close it before
-    the hub. ``monotonic`` and ``wall`` are the clocks of the expiry: seconds, and an aware datetime.
+    The queue lives in memory only. ``close``, or leaving ``async with``, ends what waits, each with the outcome of its
+    attempts so far; close it before the hub. ``before_send`` is awaited before each send (an OFF waits for it a second
+    at most; what it raises leaves anything else queued), ``attempted`` is called after each attempt with its error, None
+    for success. ``monotonic`` and ``wall`` are the clocks of the expiry: seconds, and an aware datetime.
     """
 
     def __init__(
@@ -72,29 +87,42 @@ class PendingQueue:
         *,
         send_delay: float = SEND_DELAY,
         wake_window: float = WAKE_WINDOW,
+        sleeps: Callable[[], bool] = lambda: True,
+        before_send: Callable[[PendingCommand[Any]], Awaitable[object]] | None = None,
+        attempted: Callable[[VegeHubError | None], object] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._hub = hub
+        self._connection = hub.connection
         self._send_delay = check_seconds("send_delay", send_delay, 0, 60)
         self._wake_window = check_seconds("wake_window", wake_window, 0, 3600)
-        self._list = PendingList(lambda: self._host, monotonic, wall, self._resume)
+        self._sleeps = sleeps
+        self._before_send = before_send
+        self._attempted = attempted
+        self._monotonic = monotonic
+        self._wall = wall
+        self._entries: list[Entry] = []
+        """What waits, the oldest first."""
+        self._in_flight: Entry | None = None
+        self._sequence = 0
+        self._is_closed = False
+        self._timer: asyncio.TimerHandle | None = None
         self._holds = 0
         self._signal_at = 0.0
         self._awake_until = 0.0
         self._drain_task: asyncio.Task[None] | None = None
-        self._sending = False
         self._kick = asyncio.Event()
         self._nothing_but_off = asyncio.Event()
         self._nothing_but_off.set()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._hub.url}: {len(self.waiting)} waiting>"
+        return f"<{type(self).__name__} of {self._hub.url}: {len(self._entries)} waiting>"
 
     @property
     def waiting(self) -> tuple[PendingCommand[Any], ...]:
-        """What waits, in the order of sending; what is being sent is not in it."""
-        return tuple(PendingCommand(entry, self._list.take_back) for entry in self._list.entries)
+        """What waits, in the order of sending, an OFF that an ON hides included; what is being sent is not in it."""
+        return tuple(self._handle(entry) for entry in self._in_order())
 
     async def __aenter__(self) -> Self:
         return self
@@ -119,25 +147,33 @@ class PendingQueue:
         One of ``expires_in`` (seconds, up to a week) and ``expires_at`` (aware) says until when it may be sent.
         """
         check_slot(slot)
-        seconds = check_seconds("duration", duration, MIN_ON, self._hub._max_on)  # noqa: SLF001 - the hub's own limit
-        expiry = self._list.check_expiry(expires_in, expires_at)
+        seconds = check_seconds("duration", duration, MIN_ON, self._hub.max_on)
+        expiry = self._expiry(expires_in, expires_at)
         text = f"ON to actuator {slot} for {seconds:g} s"
-        return self._queue(Kind.ON, ("actuator", slot), text, partial(self._hub.turn_on, slot, seconds), expiry)
+        command = self._connection.begin(
+            follows=True,
+            patience=lambda: max(0.0, min(self._connection.timeout, self._remaining(expiry) or 0.0)),
+            remaining=lambda: self._remaining(expiry),
+        )
+        send = partial(self._connection.switch, command, 1, slot, seconds)
+        return self._queue(Kind.ON, ("actuator", slot), text, command, send, slot=slot, expiry=expiry)
 
     def turn_off(self, slot: int, hold: float | timedelta = 0) -> PendingCommand[None]:
         """Queue OFF for actuator ``slot`` (0-based), kept from the hub's schedule for ``hold`` seconds; never expires."""
         check_slot(slot)
         seconds = check_seconds("hold", hold, 0, MAX_DURATION)
-        text = f"OFF to actuator {slot}"
-        return self._queue(Kind.OFF, ("actuator", slot), text, partial(self._hub.turn_off, slot, seconds))
+        command = self._connection.begin(first=True, follows=True)
+        send = partial(self._connection.switch, command, 0, slot, seconds)
+        return self._queue(Kind.OFF, ("actuator", slot), f"OFF to actuator {slot}", command, send, slot=slot)
 
     def set_config(self, section: str, value: Any) -> PendingCommand[None]:
         """Queue one whole object of the configuration, such as ``hub``; fields left out of it are lost."""
         if not isinstance(section, str):
             raise VegeHubValueError(f"section must be the name of an object, not {section!r:.40}")
         document = copy.deepcopy(check_document({section: value}))
-        send = partial(self._hub.set_config, document)
-        return self._queue(Kind.SETTING, ("section", section), f"setting {section!r}", send)
+        return self._queue_setting(
+            ("section", section), f"setting {section!r}", partial(self._hub.set_config, document)
+        )
 
     def configure_server(
         self, url: str, *, api_key: str = "", name: str = DEFAULT_NAME
@@ -149,7 +185,7 @@ class PendingQueue:
             api_key=check_api_key(api_key),
             name=check_server_name(name),
         )
-        return self._queue(Kind.SETTING, ("server",), f"server {name!r}", send)
+        return self._queue_setting(("server",), f"server {name!r}", send)
 
     # When it is sent
 
@@ -179,41 +215,182 @@ class PendingQueue:
             self._resume()
 
     async def close(self) -> None:
-        """End what waits with NOT_SENT, and wait for the call that is under way; may be repeated."""
-        self._list.close()
+        """End what waits, and wait for the request that is under way; may be repeated."""
+        self._is_closed = True
+        for entry in tuple(self._in_order()):
+            self._end(entry, PendingState.CLOSED, "the queue was closed before the hub took it")
         task = self._drain_task
         if task is None:
             return
-        if not self._sending:
-            task.cancel()
+        under_way = self._in_flight
+        if under_way is None or (under_way.kind is not Kind.SETTING and under_way.command.outcome is Outcome.NOT_SENT):
+            task.cancel()  # nothing has left
         await asyncio.wait((task,))
 
-    # Below the public methods
+    # Which gives way to which
 
-    @property
-    def _host(self) -> str:
-        return self._hub.url.removeprefix("http://")
+    def _queue_setting(self, key: Hashable, text: str, send: Callable[[], Awaitable[Any]]) -> PendingCommand[Any]:
+        return self._queue(Kind.SETTING, key, text, self._connection.begin(follows=True), send)
 
     def _queue(
         self,
         kind: Kind,
         key: Hashable,
         text: str,
+        command: Command,
         send: Callable[[], Awaitable[Any]],
+        *,
+        slot: int | None = None,
         expiry: tuple[datetime, float] | None = None,
     ) -> PendingCommand[Any]:
-        entry = self._list.add(kind, key, text=text, send=send, expiry=expiry)
+        if self._is_closed:
+            raise VegeHubError(
+                f"{self._host}: {text}: not queued, the queue is closed", host=self._host, outcome=Outcome.NOT_SENT
+            )
+        self._expire()
+        self._sequence += 1
+        done = asyncio.get_running_loop().create_future()
+        queued_at = self._wall().astimezone(UTC)
+        entry = Entry(kind, key, text, command, send, self._sequence, done, queued_at, slot, expiry)
+        for older in self._of_key(entry):
+            if _gives_way(older, entry):
+                self._end(older, PendingState.REPLACED, "replaced by a newer one before the hub took it")
+        self._entries.append(entry)
+        self._set_timer()
         self._resume()
-        return PendingCommand(entry, self._list.take_back)
+        return self._handle(entry)
+
+    def _handle(self, entry: Entry) -> PendingCommand[Any]:
+        return PendingCommand(entry, self._take_back)
+
+    def _in_order(self) -> list[Entry]:
+        return sorted(self._entries, key=lambda entry: (entry.kind.value, entry.sequence))
+
+    def _of_key(self, entry: Entry) -> tuple[Entry, ...]:
+        return tuple(other for other in self._entries if other.key == entry.key and other is not entry)
+
+    def _is_hidden(self, entry: Entry) -> bool:
+        """Say whether a newer ON for the same actuator waits or is being sent."""
+        newer = (*self._of_key(entry), *((self._in_flight,) if self._in_flight is not None else ()))
+        return entry.kind is Kind.OFF and any(
+            other.kind is Kind.ON and other.key == entry.key and other.sequence > entry.sequence for other in newer
+        )
 
     def _next(self, tried: Collection[Entry] = ()) -> Entry | None:
-        return self._list.next(tried, off_only=self._holds > 0)
+        """Return what is to be sent next of what was not tried yet; None if there is nothing."""
+        for entry in self._in_order():
+            if entry not in tried and (entry.kind is Kind.OFF or not self._holds) and not self._is_hidden(entry):
+                return entry
+        return None
+
+    def _take_back(self, entry: Entry) -> bool:
+        if entry not in self._entries:
+            return False
+        self._end(entry, PendingState.CANCELLED, "taken back before the hub took it")
+        self._resume()  # it may have hidden an OFF
+        return True
+
+    def _put_back(self, entry: Entry) -> None:
+        """Let an entry wait again, unless it has to give way to a newer one meanwhile."""
+        if any(_gives_way(entry, newer) for newer in self._of_key(entry) if newer.sequence > entry.sequence):
+            self._end(entry, PendingState.REPLACED, "replaced by a newer one before the hub took it")
+        else:
+            entry.state = PendingState.WAITING
+            self._entries.append(entry)
+            self._set_timer()
+
+    def _end(self, entry: Entry, state: PendingState, why: str) -> None:
+        """End an entry that the hub did not take, as far as is known."""
+        host = self._host
+        tried = f"; the last attempt: {entry.last_error}" if entry.last_error is not None else ""
+        error_type = VegeHubTimeoutError if state is PendingState.EXPIRED else VegeHubError
+        text = f"{host}: {entry.text}: {entry.command.tell(why, Outcome.NOT_SENT)}{tried}"
+        error = error_type(text, host=host, outcome=entry.command.outcome)
+        error.__cause__ = entry.last_error
+        self._finish(entry, state, error)
+
+    def _finish(self, entry: Entry, state: PendingState, error: VegeHubError | None = None) -> None:
+        """End an entry: delivered, or with an error."""
+        if entry in self._entries:
+            self._entries.remove(entry)
+        entry.state = state
+        entry.error = error
+        _LOGGER.debug("%s: %s: %s", self._host, entry.text, state.value)
+        entry.done.set_result(None)
+        if entry.kind is Kind.ON and (error is None or error.outcome is Outcome.UNKNOWN):
+            for hidden in self._of_key(entry):
+                if hidden.kind is Kind.OFF and hidden.sequence < entry.sequence:
+                    self._end(hidden, PendingState.REPLACED, "replaced by a newer one before the hub took it")
+        self._set_timer()
+
+    # When it is too old
+
+    def _expiry(self, expires_in: object, expires_at: object) -> tuple[datetime, float]:
+        """Return until when an ON may be sent, on the wall clock and on the monotonic one."""
+        if (expires_in is None) is (expires_at is None):
+            raise VegeHubValueError("ON needs either expires_in or expires_at: an old ON must not open a valve")
+        now = self._wall()
+        if expires_at is None:
+            seconds = check_seconds("expires_in", expires_in, 0, MAX_DURATION)
+            if not seconds:
+                raise VegeHubValueError("expires_in must be more than 0 seconds")
+            until = now + timedelta(seconds=seconds)
+        elif isinstance(expires_at, datetime) and expires_at.tzinfo is not None:
+            until, seconds = expires_at, (expires_at - now).total_seconds()
+            if not 0 < seconds <= MAX_DURATION:
+                raise VegeHubValueError("expires_at must lie in the future, by a week at most")
+        else:
+            raise VegeHubValueError(
+                "expires_at must be an aware datetime: a naive one does not say which zone it is in"
+            )
+        return until.astimezone(UTC), self._monotonic() + seconds
+
+    def _remaining(self, expiry: tuple[datetime, float] | None) -> float | None:
+        """Return the seconds until an expiry, by the clock that ends first; None for never."""
+        if expiry is None:
+            return None
+        until, until_monotonic = expiry
+        return min((until - self._wall()).total_seconds(), until_monotonic - self._monotonic())
+
+    def _has_expired(self, entry: Entry) -> bool:
+        remaining = self._remaining(entry.expiry)
+        return remaining is not None and remaining <= 0
+
+    def _expire(self) -> None:
+        """End what is too old to be sent."""
+        for entry in tuple(self._entries):
+            if self._has_expired(entry):
+                self._end(entry, PendingState.EXPIRED, "it expired before the hub took it")
+                self._resume()  # as above
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        times = [left for entry in self._entries if (left := self._remaining(entry.expiry)) is not None]
+        if times:
+            delay = min(max(0.0, min(times)), _LONGEST_TIMER)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._expire()
+        self._set_timer()
+
+    # Sending
+
+    @property
+    def _host(self) -> str:
+        return self._connection.identity.host
+
+    def _may_send(self, now: float) -> bool:
+        return now < self._awake_until or not self._sleeps()
 
     def _resume(self) -> None:
         """Go on sending, or begin to, if there is something to send and the hub may be awake; one drain at a time."""
         loop = asyncio.get_running_loop()
         self._kick.set()
-        if self._drain_task is None and loop.time() < self._awake_until and self._next() is not None:
+        if self._drain_task is None and self._may_send(loop.time()) and self._next() is not None:
             self._drain_task = loop.create_task(self._drain(), name=f"vegehub: queued commands to {self._hub.url}")
 
     async def _drain(self) -> None:
@@ -230,97 +407,122 @@ class PendingQueue:
                 await self._round()
                 if self._signal_at > served or self._next() is None:
                     continue
-                if loop.time() + pause >= self._awake_until:
+                if not self._may_send(loop.time() + pause):
                     break
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._kick.wait()
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                longest = _LONGEST_PAUSE if loop.time() < self._awake_until else _LONGEST_PAUSE_UNASKED
+                pause = min(pause * 2, longest)
         finally:
             self._drain_task = None
 
     async def _round(self) -> None:
         """Try everything that waits once, or until the hub turns out not to be reached."""
         tried: set[Entry] = set()
-        reached = True
-        while reached:
-            self._list.expire()
+        is_reached = True
+        while is_reached:
+            self._expire()
             entry = self._next(tried)
             if entry is None:
                 return
             tried.add(entry)
-            reached = await self._attempt(entry)
+            is_reached = await self._attempt(entry)
 
     async def _attempt(self, entry: Entry) -> bool:
-        """Prove that the hub is there and send one entry to it; False if it was not reached."""
-        try:
-            # Here, and not only in the call below, so that the clocks are read after all that may take its time.
-            await self._hub._prove()  # noqa: SLF001 - the same proof that the hub's own methods ask for
-        except VegeHubError as err:
-            entry.last_error = err
-            self._note_stranger(err)
-            return False
-        self._list.expire()
-        if (self._holds and entry.kind is not Kind.OFF) or not self._list.take(entry):
+        """Send one entry to the hub that is meant; False if that was not reached."""
+        is_off = entry.kind is Kind.OFF
+        if not is_off:
+            # Before it is taken out, so that it can be taken back for as long as nothing has left.
+            try:
+                await self._connection.prove(entry.command)
+            except VegeHubError as err:
+                self._take_note(entry, err)
+                return False
+        if not await self._is_noted(entry):
             return True
+        self._expire()
+        if entry not in self._entries or (self._holds and not is_off):
+            return True
+        self._entries.remove(entry)
+        entry.state = PendingState.SENDING
         entry.attempts += 1
-        self._sending = True
-        if entry.kind is not Kind.OFF:
+        self._in_flight = entry
+        if not is_off:
             self._nothing_but_off.clear()
         try:
             return await self._send(entry)
         finally:
-            self._sending = False
+            self._in_flight = None
             self._nothing_but_off.set()
 
-    async def _send(self, entry: Entry) -> bool:
-        calls = self._hub.counters["calls"]
+    async def _is_noted(self, entry: Entry) -> bool:
+        """Await the hook; False if it failed and the entry is to wait on."""
+        if self._before_send is None:
+            return True
         try:
-            # Waiting for the turn takes time too: what expires meanwhile is called off.
-            async with asyncio.timeout(self._list.remaining(entry)):
-                entry.result = await entry.send()
+            async with asyncio.timeout(HOOK_PATIENCE if entry.kind is Kind.OFF else None):
+                await self._before_send(self._handle(entry))
+        except Exception as err:  # noqa: BLE001 - a hook may raise anything, and must not hold OFF back
+            if entry.kind is not Kind.OFF:
+                _LOGGER.warning("%s: %s stays queued: %s: %s", self._host, entry.text, type(err).__name__, err)
+                return False
+        return True
+
+    async def _send(self, entry: Entry) -> bool:
+        try:
+            entry.result = await entry.send()
         except VegeHubError as err:
+            if entry.kind is Kind.SETTING:
+                entry.command.add(err.outcome)
             return self._failed(entry, err)
-        except TimeoutError:
-            if self._hub.counters["calls"] == calls:
-                self._list.end(entry, PendingState.EXPIRED, "it expired while other calls kept the hub busy")
-            else:
-                why = "it expired while it was being sent"
-                self._list.finish(entry, PendingState.FAILED, self._unknown(entry, why))
         except BaseException:
-            # The drain was cancelled, as at the end of the loop.
-            self._failed(entry, self._unknown(entry, "the call was cut off"))
+            # The drain was cancelled, as by close() or at the end of the loop.
+            if entry.kind is Kind.SETTING:
+                entry.command.add(Outcome.UNKNOWN)
+            text = f"{self._host}: {entry.text}: {entry.command.tell('the call was cut off', entry.command.outcome)}"
+            self._failed(entry, VegeHubTimeoutError(text, host=self._host, outcome=entry.command.outcome))
             raise
-        else:
-            self._list.finish(entry, PendingState.DELIVERED)
-            self._awake_until = max(self._awake_until, asyncio.get_running_loop().time() + self._wake_window)
+        self._finish(entry, PendingState.DELIVERED)
+        self._awake_until = max(self._awake_until, asyncio.get_running_loop().time() + self._wake_window)
+        if self._attempted is not None:
+            self._attempted(None)
         return True
 
     def _failed(self, entry: Entry, err: VegeHubError) -> bool:
         """Report a failure, or let the entry wait for another attempt; False if the hub was not reached."""
-        answered = isinstance(err, VegeHubResponseError)
-        silent = not answered and isinstance(err, (VegeHubConnectionError, VegeHubTimeoutError))
-        if isinstance(err, VegeHubMismatchError):
-            again = True
-        elif entry.kind is Kind.ON:
-            again = silent and err.outcome is Outcome.NOT_SENT
+        is_answered = isinstance(err, VegeHubResponseError)
+        is_silent = not is_answered and isinstance(err, (VegeHubConnectionError, VegeHubTimeoutError))
+        self._take_note(entry, err)
+        if entry.kind is Kind.ON and entry.command.outcome is Outcome.NOT_SENT and self._has_expired(entry):
+            self._end(entry, PendingState.EXPIRED, "it expired before the hub took it")
+        elif not self._is_closed and _is_worth_repeating(entry, err, is_silent=is_silent):
+            self._put_back(entry)
         else:
-            again = silent or (entry.kind is Kind.OFF and answered and err.outcome is Outcome.UNKNOWN)
-        if again and not self._list.closed:
-            entry.last_error = err
-            self._list.put_back(entry)
-            self._note_stranger(err)
-            return answered
-        self._list.finish(entry, PendingState.FAILED, err)
-        return not silent
+            self._finish(entry, PendingState.FAILED, err)
+        return not is_silent and not isinstance(err, VegeHubMismatchError)
 
-    def _unknown(self, entry: Entry, why: str) -> VegeHubTimeoutError:
-        host = self._host
-        return VegeHubTimeoutError(
-            f"{host}: {entry.text}: {why}; the hub may have executed it", host=host, outcome=Outcome.UNKNOWN
-        )
-
-    def _note_stranger(self, err: VegeHubError) -> None:
+    def _take_note(self, entry: Entry, err: VegeHubError) -> None:
+        entry.last_error = err
         if isinstance(err, VegeHubMismatchError):
             # Another hub has the address: asking it again before the next sign of life of ours is of no use.
             self._awake_until = self._signal_at
+        if self._attempted is not None:
+            self._attempted(err)
+
+
+def _gives_way(older: Entry, newer: Entry) -> bool:
+    """Say whether ``older`` ends because of ``newer``, of the same key: all do but an OFF, which an ON only hides."""
+    return not (older.kind is Kind.OFF and newer.kind is Kind.ON)
+
+
+def _is_worth_repeating(entry: Entry, err: VegeHubError, *, is_silent: bool) -> bool:
+    if isinstance(err, VegeHubMismatchError):
+        return True
+    if entry.kind is Kind.ON:
+        return is_silent and entry.command.outcome is Outcome.NOT_SENT
+    if entry.kind is Kind.OFF:
+        return entry.command.last is not Outcome.REJECTED and not isinstance(
+            err, (VegeHubValueError, VegeHubSessionError)
+        )
+    return is_silent

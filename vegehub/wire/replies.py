@@ -31,6 +31,8 @@ def refusal(reply: object) -> str:
     Success is no ``error`` at all, or one that says so in any case: "success", "ok", "none", "no error", "0", 0,
     null, false, or nothing; and no ``success`` or ``ok`` that is false. Objects in a list are looked at, too.
     """
+    if isinstance(reply, dict) and reply.get("error") == "success":
+        return ""  # what hubs nearly always say
     entries = reply if isinstance(reply, list) else [reply]
     said = (_said_by(entry) for entry in entries if isinstance(entry, dict))
     return next((word for word in said if word), "")

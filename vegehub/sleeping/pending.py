@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from vegehub.exceptions import VegeHubError
+    from vegehub.hub.command import Command
 
 ResultT = TypeVar("ResultT")
 
@@ -53,11 +54,14 @@ class Entry:
     key: Hashable
     """Of two entries with the same key the newer is sent."""
     text: str
+    command: Command
+    """What became of it over all its attempts."""
     send: Callable[[], Awaitable[Any]]
     sequence: int
     done: asyncio.Future[None]
     """Carries no error: one that nobody asks for must not be reported as never retrieved."""
     queued_at: datetime
+    slot: int | None = None
     expiry: tuple[datetime, float] | None = None
     """Until when it may be sent, on the wall clock and on the monotonic one; None for ever."""
     state: PendingState = PendingState.WAITING
@@ -65,17 +69,16 @@ class Entry:
     error: VegeHubError | None = None
     last_error: VegeHubError | None = None
     attempts: int = 0
-    below: Entry | None = field(default=None, repr=False)
-    """The OFF that this ON took the place of: it stands again if the ON never gets to the hub."""
 
 
 class PendingCommand(Generic[ResultT]):
     """The caller's handle: ``await`` it for the outcome, as often as wanted, or ``cancel`` it.
 
     Awaiting gives what the hub's method returns (None, or the ServerChange of ``configure_server``) once the hub took
-    the command, and otherwise raises an error of the tree: with outcome NOT_SENT if it expired (VegeHubTimeoutError),
-    was replaced, taken back, or the queue was closed; the error of the call if the hub refused it (REJECTED) or nobody
-    knows whether it was executed (UNKNOWN). A task that is cancelled while it waits does not take the command back.
+    the command, and otherwise raises an error of the tree, with the outcome of all its attempts: NOT_SENT if it expired
+    (VegeHubTimeoutError), was replaced, taken back, or the queue was closed before anything of it was sent; REJECTED if
+    the hub refused it; UNKNOWN if any attempt may have been executed. A task that is cancelled while it waits does not
+    take the command back.
     """
 
     __slots__ = ("_entry", "_take_back")
@@ -100,6 +103,16 @@ class PendingCommand(Generic[ResultT]):
     def text(self) -> str:
         """What is to be sent, in words, without secrets."""
         return self._entry.text
+
+    @property
+    def slot(self) -> int | None:
+        """The actuator that it is for, 0-based; None for a setting."""
+        return self._entry.slot
+
+    @property
+    def is_on(self) -> bool | None:
+        """True for ON, False for OFF, None for a setting."""
+        return None if self._entry.kind is Kind.SETTING else self._entry.kind is Kind.ON
 
     @property
     def state(self) -> PendingState:
