@@ -106,13 +106,23 @@ def test_any_text_is_a_mac_or_refused(text: str) -> None:
 # info/get
 
 
-def test_what_is_missing_null_or_empty_has_a_default() -> None:
+def test_what_is_missing_has_a_default() -> None:
     blank = HubInfo.parse({"hub": {}})
-    assert blank == HubInfo() == HubInfo.parse({"hub": {"version": None, "is_ac": None, "batt_v": ""}, "wifi": None})
+    assert blank == HubInfo() == HubInfo.parse({"hub": {}, "wifi": None})
     assert (blank.mac, blank.num_sensors, blank.is_ac, blank.battery_volts) == ("", 0, False, None)
     assert not any((blank.error_code, blank.first_boot, blank.has_sd, blank.on_access_point))
     assert Actuator(slot=1) == Actuator.parse({"slot": 1, "state": 0})
+
+
+def test_what_is_null_or_empty_is_none_and_no_zero() -> None:
+    """A bare nan is decoded as null: a hub whose count of inputs is nan has not said that it has none."""
+    parsed = HubInfo.parse(
+        {"hub": {"version": None, "num_channels": None, "is_ac": None, "batt_v": "", "error_message": ""}}
+    )
+    assert (parsed.firmware, parsed.num_sensors, parsed.is_ac, parsed.battery_volts, parsed.error_code) == (None,) * 5
+    assert parsed.problems == ()
     assert WifiInfo.parse({"mac_addr": "", "strength": "", "chan": None}) == WifiInfo()
+    assert Actuator.parse({"slot": 1, "state": 0, "error": None}).error_code is None
 
 
 def test_text_and_numbers_mean_the_same() -> None:

@@ -61,10 +61,6 @@ class HubAddress:
         """``http://host``, with the port where it is not 80; IPv6 in brackets."""
         return f"http://{self}"
 
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.host.lower(), self.port
-
     def __str__(self) -> str:
         """Write the address as it stands in a URL and in error texts."""
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -1,6 +1,6 @@
 """What a hub says, as frozen dataclasses: what is not known yet, or odd, is kept in ``extra``, and named in ``problems``.
 
-A field that nobody acts on is None where a hub said something odd, and its default where it said nothing. Essential are
+A field that nobody acts on is None where a hub said null or something odd, and its default where it is missing. Essential are
 only the slot and the state of an actuator, and the MAC by which a hub proves which one it is.
 """
 

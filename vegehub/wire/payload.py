@@ -132,6 +132,8 @@ def _decode_strictly(data: bytes | bytearray | str) -> Any:
 def _value_of(decoder: json.JSONDecoder, data: bytes | bytearray | str) -> Any:
     # What ``decode`` of the decoder does, without its two regular expressions for the white space.
     text = (data if isinstance(data, str) else data.decode()).removeprefix("\ufeff").strip(_WHITE_SPACE)
+    if "\0" in text:
+        raise ValueError("not JSON: NUL")  # stands for nothing, which the strict decoder does not know
     value, end = decoder.raw_decode(text)
     if end != len(text):
         raise ValueError(f"not JSON: extra data at character {end}")
@@ -257,8 +259,9 @@ class Kind(NamedTuple, Generic[_Value]):
 class Fields:
     """Reads the fields of one object of a hub, each essential or not.
 
-    An essential one that is missing or odd raises VegeHubPayloadError with its path. Any other odd one is None, stays
-    in ``extra`` beside what is unknown, and is named in ``problems``; one that is missing, null or empty is None.
+    An essential one that is missing or odd raises VegeHubPayloadError with its path. Any other is None where it is null,
+    empty or odd, and its default where it is missing; an odd one stays in ``extra`` beside what is unknown, and is named
+    in ``problems``.
     """
 
     __slots__ = ("_path", "extra", "problems")
@@ -273,11 +276,13 @@ class Fields:
         return essential(self.extra.pop(key, None), kind, self._path + key)
 
     def get(self, key: str, kind: Kind[_Value], default: _Value | None = None) -> _Value | None:
-        """Return a field that nobody acts on: ``default`` if there is none, None if it is odd."""
-        value = self.extra.get(key)
-        if value in kind.nothing:
-            self.extra.pop(key, None)
+        """Return a field that nobody acts on: ``default`` if there is none, None if it says nothing, or is odd."""
+        if key not in self.extra:
             return default
+        value = self.extra[key]
+        if value in kind.nothing:
+            del self.extra[key]
+            return None
         found = kind.read(value)
         if found is None:
             self.problems.append(problem(self._path + key, kind.expected, value))
@@ -297,17 +302,17 @@ def essential(value: object, kind: Kind[_Value], path: str = "") -> _Value:
 def as_number(value: object, units: Mapping[str, float] | None = None) -> float | None:
     """Return a number, or text that holds one, as a finite float; None for anything else, true and false too.
 
-    Behind the number in a text one of ``units`` may stand, in any case; its value is what one of it counts.
+    Behind the number in a text one of ``units`` may stand, in any case; its value says how many of it make one.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     if isinstance(value, str):
-        number, factor = read_number(value.strip()), 1.0
+        number, share = read_number(value.strip()), 1.0
         if number is None and units and (match := _with_unit(value)):
-            number, factor = read_number(match[1]), units.get(match[2].lower(), math.nan)
+            number, share = read_number(match[1]), units.get(match[2].lower(), math.nan)
         if number is None:
             return None
-        value = number * factor
+        value = number / share
     if isinstance(value, int) and abs(value) >= _TOO_LARGE:
         return None
     return float(value) if math.isfinite(value) else None
@@ -358,11 +363,11 @@ _with_unit = re.compile(r"\s*([+-]?[0-9.,]++)\s*+([a-zA-Z\u00b5\u03bc]{1,6})\s*"
 _FLAGS = {"true": 1, "false": 0, "on": 1, "off": 0, "yes": 1, "no": 0}
 
 NUMBER: Kind[float] = Kind("a number", as_number)
-VOLTS: Kind[float] = Kind("a number", partial(as_number, units={"v": 1, "mv": 1e-3, "volt": 1, "volts": 1}))
-MILLIAMPERES: Kind[float] = Kind("a number", partial(as_number, units={"ma": 1, "a": 1e3, "ua": 1e-3}))
+VOLTS: Kind[float] = Kind("a number", partial(as_number, units={"v": 1, "mv": 1000, "volt": 1, "volts": 1}))
+MILLIAMPERES: Kind[float] = Kind("a number", partial(as_number, units={"ma": 1, "a": 1e-3, "ua": 1000}))
 INTEGER: Kind[int] = Kind("an integer", as_int)
 DBM: Kind[int] = Kind("an integer", partial(as_int, units={"dbm": 1, "db": 1}))
 COUNT: Kind[int] = Kind(f"an integer from 0 to {MAX_COUNT}", as_count)
 FLAG: Kind[bool] = Kind("true or false", as_flag)
-TEXT: Kind[str] = Kind("text", as_text)
-CODE: Kind[str] = Kind("text or an integer", as_code)
+TEXT: Kind[str] = Kind("text", as_text, (None,))
+CODE: Kind[str] = Kind("text or an integer", as_code, (None,))
