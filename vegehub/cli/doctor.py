@@ -134,6 +134,7 @@ class _Visit:
                 seconds.append(time.perf_counter() - begun)
         self._add([findings.reached(self.address, seconds), findings.identity(info.mac, self.expected_mac)])
         self._add([findings.signal(info.wifi.rssi), findings.battery(info), *findings.hub_error(info)])
+        self._add(findings.odd_fields(info.problems))
 
     async def _look(self, hub: VegeHub) -> None:
         async with self.output.busy("reading its configuration"):
@@ -170,7 +171,7 @@ class _Visit:
             seconds = time.perf_counter() - begun
             await to_the_end(connection.undo())
         update = connection.update
-        self._add([findings.update_path(seconds, connection.url)])
+        self._add([findings.update_path(seconds, connection.url), *findings.odd_fields(update.problems)])
         await self._judge_clock(
             hub, findings.clock(self.address, update.sent_at or _newest(update), update.received_at)
         )

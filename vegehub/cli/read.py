@@ -55,6 +55,12 @@ def readings(
     rows = reading_documents(found, curves)
     for slot in curves.keys() - {row["slot"] for row in rows}:
         output.say(f"there is no reading of slot {slot}", "yellow")
+    for reading in found:
+        if reading.latest is None:
+            output.say(
+                f"slot {reading.slot} has no value: {shown('; '.join(reading.problems) or 'the hub sent none')}",
+                "yellow",
+            )
     listing = table("Slot", "Volts", "Value", "Sensor", right=("Slot", "Volts", "Value"))
     for row in rows:
         listing.add_row(f"{row['slot']}", f"{row['volts']:.3f}", value_text(row), row.get("sensor", "-"))
@@ -101,6 +107,7 @@ def info_document(address: str, found: HubInfo, output: Output) -> dict[str, Any
             "channel": wifi.channel,
             "ip": wifi.ip,
         },
+        "problems": list(found.problems),
     }
 
 
@@ -156,7 +163,8 @@ def _info_text(address: str, found: HubInfo, output: Output) -> Any:
         )
         if holds
     ]
-    return fields(rows | ({"Notes": ", ".join(notes)} if notes else {}))
+    rows |= {"Notes": ", ".join(notes)} if notes else {}
+    return fields(rows | ({"Odd": "; ".join(map(shown, found.problems))} if found.problems else {}))
 
 
 def _actuator_document(actuator: Actuator) -> dict[str, Any]:
