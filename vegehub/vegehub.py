@@ -26,8 +26,7 @@ from .hub.watering import Watering
 from .wire import calls, config, models
 from .wire.address import HubAddress
 from .wire.redact import contains_redacted, redact
-from .wire.server_url import check_server_url
-from .wire.servers import list_servers
+from .wire.servers import check_server_url, list_servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,23 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vegehub.exceptions import VegeHubPayloadError
+from vegehub.wire.fields import COUNT, MAX_COUNT, Fields, as_code, as_count, as_flag, as_int, as_number, as_text
 from vegehub.wire.near_json import MAX_DEPTH
-from vegehub.wire.payload import (
-    COUNT,
-    MAX_COUNT,
-    Fields,
-    as_code,
-    as_count,
-    as_flag,
-    as_int,
-    as_list,
-    as_number,
-    as_object,
-    as_text,
-    decode_strict_json,
-    kind,
-    wrong,
-)
+from vegehub.wire.payload import as_list, as_object, decode_strict_json, kind, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,9 +18,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vegehub.exceptions import VegeHubPayloadError, VegeHubValueError
+from vegehub.wire.fields import MAX_NOTES
 from vegehub.wire.layout import SlotLayout
 from vegehub.wire.models import Reading, Sample
-from vegehub.wire.updates import MAX_NOTES, Update, parse_update
+from vegehub.wire.updates import Update, parse_update
 
 CORPUS = runpy.run_path(str(Path(__file__).parents[1] / "data" / "broken_updates.py"))
 MAC = "7C9EBD112233"

@@ -12,8 +12,7 @@ from vegehub.exceptions import VegeHubValueError
 from vegehub.files import read_limited, write_private
 from vegehub.wire.payload import decode_strict_json
 from vegehub.wire.redact import redact_url
-from vegehub.wire.server_url import same_url
-from vegehub.wire.servers import CUSTOM, ServerChange
+from vegehub.wire.servers import CUSTOM, ServerChange, same_url
 
 from . import options
 from .errors import CommandError, unusable, usage

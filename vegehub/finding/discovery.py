@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from vegehub.exceptions import Outcome, VegeHubTimeoutError, VegeHubValueError
 from vegehub.wire.announcements import DiscoveredHub, HubEvent
-from vegehub.wire.text import clean_text
+from vegehub.wire.payload import clean_text
 
 from .multicast import check_given, checked_interfaces, no_interface, open_zeroconf
 

@@ -18,7 +18,7 @@ from vegehub.wire.address import HubAddress
 from vegehub.wire.models import normalize_mac
 from vegehub.wire.payload import kind
 from vegehub.wire.redact import contains_redacted
-from vegehub.wire.server_url import check_server_url
+from vegehub.wire.servers import check_server_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable

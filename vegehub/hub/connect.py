@@ -21,7 +21,7 @@ from vegehub.wire.address import HubAddress
 from vegehub.wire.config import DEFAULT_NAME
 from vegehub.wire.models import normalize_mac
 from vegehub.wire.redact import redact_url
-from vegehub.wire.server_url import check_api_key, check_server_name, check_server_url, same_url
+from vegehub.wire.servers import check_api_key, check_server_name, check_server_url, same_url
 
 from .arguments import check_seconds
 from .local_address import local_address

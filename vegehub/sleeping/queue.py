@@ -24,7 +24,7 @@ from vegehub.exceptions import (
 from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_document, check_seconds, check_slot
 from vegehub.wire.config import DEFAULT_NAME
 from vegehub.wire.models import normalize_mac
-from vegehub.wire.server_url import check_api_key, check_server_name, check_server_url
+from vegehub.wire.servers import check_api_key, check_server_name, check_server_url
 
 from .pending import Entry, Kind, PendingCommand, PendingState
 

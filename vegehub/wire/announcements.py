@@ -8,8 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Literal
 
 from .address import HubAddress
-from .payload import problem
-from .text import clean_text
+from .payload import clean_text, problem
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping

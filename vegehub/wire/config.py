@@ -9,8 +9,21 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from .server_url import check_api_key, check_server_name, check_server_url, related_urls, same_url
-from .servers import CUSTOM, CUSTOM_SERVER_TYPE, Server, ServerChange, Shape, is_custom, list_servers, shape_of
+from .servers import (
+    CUSTOM,
+    CUSTOM_SERVER_TYPE,
+    Server,
+    ServerChange,
+    Shape,
+    check_api_key,
+    check_server_name,
+    check_server_url,
+    is_custom,
+    list_servers,
+    related_urls,
+    same_url,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

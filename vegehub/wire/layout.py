@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vegehub.exceptions import VegeHubValueError
 
-from .payload import MAX_COUNT
+from .fields import MAX_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

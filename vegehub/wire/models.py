@@ -10,22 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .payload import (
-    CODE,
-    COUNT,
-    DBM,
-    FLAG,
-    INTEGER,
-    MILLIAMPERES,
-    TEXT,
-    VOLTS,
-    Fields,
-    Kind,
-    as_list,
-    as_object,
-    essential,
-    problem,
-)
+from .fields import CODE, COUNT, DBM, FLAG, INTEGER, MILLIAMPERES, TEXT, VOLTS, Fields, Kind, essential
+from .payload import as_list, as_object, problem
 from .times import is_plausible, parse_time
 
 if TYPE_CHECKING:

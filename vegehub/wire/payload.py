@@ -1,24 +1,18 @@
-"""What a peer sends, from bytes to values: JSON decoded as well as it can be, and fields checked."""
+"""What a peer sends: bytes to JSON values, as well as it can be; checks of their shape; text made harmless."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+import unicodedata
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from vegehub.exceptions import VegeHubPayloadError
 
-from .near_json import MAX_DEPTH, MAX_DIGITS, NotJsonError, read_near_json, read_number
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-MAX_COUNT = 1000
-"""The greatest count, or number of a slot, that is taken of a hub."""
+from .near_json import MAX_DEPTH, MAX_DIGITS, NotJsonError, read_near_json
 
 _TOO_LARGE = 10**MAX_DIGITS
 
@@ -244,130 +238,31 @@ def as_list(value: object, path: str = "") -> list[Any]:
     return value
 
 
-_Value = TypeVar("_Value")
+DEFAULT_LIMIT = 255
+"""Characters kept where the caller names no limit: what one DNS-SD string can hold."""
+
+# A whole escape sequence goes, so that "\x1b[31mred" leaves "red" and not "[31mred"; whatever of a
+# malformed one is left is harmless without its control character, which goes as such.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor, erase
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC
+    r"|\x1b[ -/]*[0-~]"
+)
+_SPACES = frozenset("\t\n\v\f\r\x85\u2028\u2029")
 
 
-class Kind(NamedTuple, Generic[_Value]):
-    """A kind of field: what is expected, in words, and how it is read; ``read`` returns None for what is none."""
+def clean_text(text: str | bytes, limit: int = DEFAULT_LIMIT) -> str:
+    """Return ``text`` on one line, without what a terminal or a reader could be fooled by, ``limit`` characters at most.
 
-    expected: str
-    read: Callable[[Any], _Value | None]
-    nothing: tuple[object, ...] = (None, "")
-    """What says that there is no value, and is not odd."""
-
-
-class Fields:
-    """Reads the fields of one object of a hub, each essential or not.
-
-    An essential one that is missing or odd raises VegeHubPayloadError with its path. Any other is None where it is null,
-    empty or odd, and its default where it is missing; an odd one stays in ``extra`` beside what is unknown, and is named
-    in ``problems``.
+    Terminal escapes, control and format characters (bidirectional controls and invisible ones among them),
+    surrogates, private and unassigned code points go; line breaks and tabs become spaces; bytes are read as UTF-8
+    with replacement characters for what is none.
     """
-
-    __slots__ = ("_path", "extra", "problems")
-
-    def __init__(self, payload: object, path: str = "") -> None:
-        self.extra: dict[str, Any] = dict(as_object(payload, path))
-        self.problems: list[str] = []
-        self._path = f"{path}." if path else ""
-
-    def need(self, key: str, kind: Kind[_Value]) -> _Value:
-        """Return an essential field."""
-        return essential(self.extra.pop(key, None), kind, self._path + key)
-
-    def get(self, key: str, kind: Kind[_Value], default: _Value | None = None) -> _Value | None:
-        """Return a field that nobody acts on: ``default`` if there is none, None if it says nothing, or is odd."""
-        if key not in self.extra:
-            return default
-        value = self.extra[key]
-        if value in kind.nothing:
-            del self.extra[key]
-            return None
-        found = kind.read(value)
-        if found is None:
-            self.problems.append(problem(self._path + key, kind.expected, value))
-        else:
-            del self.extra[key]
-        return found
-
-
-def essential(value: object, kind: Kind[_Value], path: str = "") -> _Value:
-    """Return a value of this kind; VegeHubPayloadError, naming ``path``, for anything else."""
-    found = kind.read(value)
-    if found is None:
-        raise wrong(path, kind.expected, value)
-    return found
-
-
-def as_number(value: object, units: Mapping[str, float] | None = None) -> float | None:
-    """Return a number, or text that holds one, as a finite float; None for anything else, true and false too.
-
-    Behind the number in a text one of ``units`` may stand, in any case; its value says how many of it make one.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    if isinstance(value, str):
-        number, share = read_number(value.strip()), 1.0
-        if number is None and units and (match := _with_unit(value)):
-            number, share = read_number(match[1]), units.get(match[2].lower(), math.nan)
-        if number is None:
-            return None
-        value = number / share
-    if isinstance(value, int) and abs(value) >= _TOO_LARGE:
-        return None
-    return float(value) if math.isfinite(value) else None
-
-
-def as_int(value: object, units: Mapping[str, float] | None = None) -> int | None:
-    """Return an int of at most 20 digits: a number, true or false, or text that holds it; None for anything else.
-
-    Hubs send the same field as a number, as true or false, and as text, depending on the firmware.
-    """
-    if type(value) is int and -_TOO_LARGE < value < _TOO_LARGE:
-        return value  # the usual case; what follows would come to the same
-    if isinstance(value, str):
-        value = number if isinstance(number := read_number(value.strip()), int) else as_number(value, units)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return int(value) if isinstance(value, int) and abs(value) < _TOO_LARGE else None
-
-
-def as_count(value: object) -> int | None:
-    """Return an int from 0 to 1000; None for anything else: a wrong count must not fill the memory of a reader."""
-    number = as_int(value)
-    return number if number is not None and 0 <= number <= MAX_COUNT else None
-
-
-def as_flag(value: object) -> bool | None:
-    """Return true or false, also from 1 or 0, and from "on", "off", "yes", "no" and the like in any case; else None."""
-    if isinstance(value, str):
-        word = value.strip().lower()
-        value = _FLAGS.get(word, read_number(word))
-    return bool(value) if isinstance(value, (int, float)) and value in (0, 1) else None
-
-
-def as_text(value: object) -> str | None:
-    """Return text; None for anything else."""
-    return value if isinstance(value, str) else None
-
-
-def as_code(value: object) -> str | None:
-    """Return a code that is text in captures, and might as well be a number; None for anything else."""
-    if isinstance(value, str):
-        return value
-    number = as_int(value)
-    return None if number is None else str(number)
-
-
-_with_unit = re.compile(r"\s*([+-]?[0-9.,]++)\s*+([a-zA-Z\u00b5\u03bc]{1,6})\s*").fullmatch
-_FLAGS = {"true": 1, "false": 0, "on": 1, "off": 0, "yes": 1, "no": 0}
-
-NUMBER: Kind[float] = Kind("a number", as_number)
-VOLTS: Kind[float] = Kind("a number", partial(as_number, units={"v": 1, "mv": 1000, "volt": 1, "volts": 1}))
-MILLIAMPERES: Kind[float] = Kind("a number", partial(as_number, units={"ma": 1, "a": 1e-3, "ua": 1000}))
-INTEGER: Kind[int] = Kind("an integer", as_int)
-DBM: Kind[int] = Kind("an integer", partial(as_int, units={"dbm": 1, "db": 1}))
-COUNT: Kind[int] = Kind(f"an integer from 0 to {MAX_COUNT}", as_count)
-FLAG: Kind[bool] = Kind("true or false", as_flag)
-TEXT: Kind[str] = Kind("text", as_text, (None,))
-CODE: Kind[str] = Kind("text or an integer", as_code, (None,))
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    kept = (
+        " " if character in _SPACES else character
+        for character in _ESCAPES.sub("", text)
+        if character in _SPACES or unicodedata.category(character)[0] != "C"
+    )
+    return "".join(kept).strip()[:limit].rstrip()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from .near_json import read_number
-from .payload import kind
-from .text import clean_text
+from .payload import clean_text, kind
 
 _LONGEST_WORD = 80
 _begins_as_json = re.compile(

@@ -11,26 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubPayloadError, VegeHubValueError
 
+from .fields import COUNT, DBM, FLAG, INTEGER, TEXT, VOLTS, Kind, Problems, as_int, is_plain
 from .layout import SlotLayout
 from .models import MAC, Reading, Sample
-from .near_json import MAX_DEPTH
-from .payload import (
-    COUNT,
-    DBM,
-    FLAG,
-    INTEGER,
-    TEXT,
-    VOLTS,
-    Kind,
-    as_int,
-    as_list,
-    as_number,
-    as_object,
-    decode_json,
-    problem,
-    wrong,
-)
-from .text import clean_text
+from .payload import as_list, as_object, clean_text, decode_json, wrong
 from .times import is_plausible, parse_time
 
 if TYPE_CHECKING:
@@ -38,8 +22,6 @@ if TYPE_CHECKING:
 
 MAX_SLOT = 65535
 """The highest slot number that is taken; hubs are known to use up to 13."""
-MAX_NOTES = 5
-"""Odd fields that are described in words; the others are only counted."""
 
 Pair = tuple[float, str | None]
 """A value, and its time as the hub wrote it."""
@@ -98,22 +80,6 @@ def _by_time(samples: list[Sample], as_of: datetime | None) -> tuple[Sample, ...
         timed.sort(key=itemgetter(0))
         samples = [sample for _, sample in timed]
     return tuple(samples)
-
-
-class _Problems:
-    """Counts what is odd, and describes the first few."""
-
-    __slots__ = ("count", "notes")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.notes: list[str] = []
-
-    def add(self, expected: str, value: object, path: str, *indexes: int) -> None:
-        """Note an odd field; ``path`` has a %d for each index, filled in only for the few that are described."""
-        self.count += 1
-        if len(self.notes) < MAX_NOTES:
-            self.notes.append(problem(path % indexes, expected, value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +172,7 @@ def parse_update(
     document = as_object(_decoded(payload, charset))
     if "who_updated" in document:
         raise VegeHubPayloadError("who_updated: a configuration of a hub, not an update", path="who_updated")
-    problems = _Problems()
+    problems = Problems()
     pairs = _read_samples_of(document, problems)
     said: dict[str, Any] = {}
     extra: dict[str, Any] = {}
@@ -240,7 +206,7 @@ def _decoded(payload: object, charset: str | None) -> object:
         raise VegeHubPayloadError(f"payload: {err}") from None
 
 
-def _read_samples_of(document: dict[str, Any], problems: _Problems) -> dict[int, list[Pair]]:
+def _read_samples_of(document: dict[str, Any], problems: Problems) -> dict[int, list[Pair]]:
     sensors = document.get("sensors")
     if sensors is None and "updates" in document:
         return _read_old_updates(_as_entries(document["updates"], "updates", "created_at"), problems)
@@ -252,7 +218,7 @@ def _as_entries(value: object, path: str, mark: str) -> list[Any]:
     return [value] if isinstance(value, dict) and mark in value else as_list(value, path)
 
 
-def _read_sensors(sensors: list[Any], problems: _Problems) -> dict[int, list[Pair]]:
+def _read_sensors(sensors: list[Any], problems: Problems) -> dict[int, list[Pair]]:
     """Read ``[{"slot", "samples": [{"v", "t"}]}]``; slots without a sample are left out."""
     found: dict[int, list[Pair]] = {}
     low, top = -_TOP, _TOP
@@ -284,7 +250,7 @@ def _read_sensors(sensors: list[Any], problems: _Problems) -> dict[int, list[Pai
     return found
 
 
-def _read_entry(entry: object, problems: _Problems, index: int) -> tuple[int, list[Any]] | None:
+def _read_entry(entry: object, problems: Problems, index: int) -> tuple[int, list[Any]] | None:
     if not isinstance(entry, dict):
         problems.add("an object", entry, "sensors[%d]", index)
         return None
@@ -300,7 +266,7 @@ def _read_entry(entry: object, problems: _Problems, index: int) -> tuple[int, li
     return slot, samples
 
 
-def _read_samples(samples: list[Any], problems: _Problems, index: int) -> list[Pair]:
+def _read_samples(samples: list[Any], problems: Problems, index: int) -> list[Pair]:
     pairs: list[Pair] = []
     for position, sample in enumerate(samples):
         if not isinstance(sample, dict):
@@ -317,7 +283,7 @@ def _read_samples(samples: list[Any], problems: _Problems, index: int) -> list[P
     return pairs
 
 
-def _time_text(value: object, problems: _Problems, path: str, *indexes: int) -> str | None:
+def _time_text(value: object, problems: Problems, path: str, *indexes: int) -> str | None:
     """Return a time that is no text as the hub wrote it; None for what is no time, which costs no sample."""
     if isinstance(value, (int, float)) and parse_time(value) is not None:
         return str(value)
@@ -325,7 +291,7 @@ def _time_text(value: object, problems: _Problems, path: str, *indexes: int) -> 
     return None
 
 
-def _read_old_updates(updates: list[Any], problems: _Problems) -> dict[int, list[Pair]]:
+def _read_old_updates(updates: list[Any], problems: Problems) -> dict[int, list[Pair]]:
     """Read ``[{"created_at", "field1", "field2" ...}]``; a field that is absent or null was not sampled."""
     found: dict[int, list[Pair]] = {}
     for index, entry in enumerate(updates):
@@ -393,29 +359,10 @@ def _key_of(api_key: str | None, channel_id: str | None) -> str:
     return f"channel:{channel}" if channel else ""
 
 
-def _plain(extra: dict[str, Any], problems: _Problems) -> dict[str, Any]:
+def _plain(extra: dict[str, Any], problems: Problems) -> dict[str, Any]:
     """Keep fields that are unknown or odd, as far as they are JSON that anyone can write again."""
-    kept = {name: value for name, value in extra.items() if isinstance(name, str) and _is_plain(value)}
+    kept = {name: value for name, value in extra.items() if isinstance(name, str) and is_plain(value)}
     for name, value in extra.items():
         if name not in kept and name not in _FIELDS:
             problems.add("plain JSON", value, "an unknown field")
     return kept
-
-
-def _is_plain(value: object) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        inner: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                if not all(isinstance(name, str) for name in item):
-                    return False
-                inner.extend(item.values())
-            elif isinstance(item, list):
-                inner.extend(item)
-            elif not (item is None or isinstance(item, (str, bool)) or as_number(item) is not None):
-                return False
-        if not inner:
-            return True
-        level = inner
-    return False
