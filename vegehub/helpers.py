@@ -170,7 +170,7 @@ def _value(value: object) -> object:
 
 def _key_table(num_sensors: int, num_actuators: int, is_ac: bool | int) -> dict[int, str]:
     """Return the key of each slot, and remember it for the next update of a hub of this shape."""
-    from .wire.layout import SlotKind, SlotLayout  # noqa: PLC0415 - dataclasses take longer to load than this module
+    from .wire import SlotKind, SlotLayout  # noqa: PLC0415 - dataclasses take longer to load than this module
 
     names = {SlotKind.INPUT: "analog", SlotKind.ACTUATOR: "actuator"}
     table = {

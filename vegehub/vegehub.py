@@ -23,10 +23,7 @@ from .hub.connection import HubConnection
 from .hub.identity import Identity
 from .hub.session import IDLE_TIMEOUT, SessionOwner
 from .hub.watering import Watering
-from .wire import calls, config, models
-from .wire.address import HubAddress
-from .wire.redact import contains_redacted, redact
-from .wire.servers import check_server_url, list_servers
+from .wire import HubAddress, calls, check_server_url, config, contains_redacted, list_servers, models, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,9 +33,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from .hub.command import Command
-    from .wire.announcements import DiscoveredHub
-    from .wire.models import Actuator, HubInfo, Reading
-    from .wire.servers import Server, ServerChange
+    from .wire import Actuator, DiscoveredHub, HubInfo, Reading, Server, ServerChange
 
 _LOGGER = logging.getLogger(__name__)
 

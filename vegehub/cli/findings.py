@@ -17,8 +17,7 @@ from vegehub.exceptions import (
     VegeHubResponseError,
     VegeHubTimeoutError,
 )
-from vegehub.wire.redact import redact_url
-from vegehub.wire.servers import CUSTOM, shape_of
+from vegehub.wire import CUSTOM, redact_url, shape_of
 
 from .durations import format_duration
 from .errors import error_line
@@ -27,8 +26,7 @@ from .output import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from vegehub.wire.models import HubInfo
-    from vegehub.wire.servers import Server
+    from vegehub.wire import HubInfo, Server
 
 SLOW = 1.0
 """Seconds from which on an answer is late: a hub on the LAN takes some milliseconds."""

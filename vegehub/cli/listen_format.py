@@ -12,7 +12,7 @@ from .read import converted, value_text
 
 if TYPE_CHECKING:
     from vegehub.sensors import SensorCurve
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
     from .output import Output
 

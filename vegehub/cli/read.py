@@ -15,7 +15,7 @@ from .target import opened
 
 if TYPE_CHECKING:
     from vegehub.sensors import SensorCurve
-    from vegehub.wire.models import Actuator, HubInfo, Reading
+    from vegehub.wire import Actuator, HubInfo, Reading
 
 
 def info(

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubError
 from vegehub.files import read_limited, write_private
-from vegehub.wire.layout import SlotLayout
-from vegehub.wire.payload import decode_strict_json
+from vegehub.wire import SlotLayout, decode_strict_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vegehub.wire.models import HubInfo
+    from vegehub.wire import HubInfo
 
 _LOGGER = logging.getLogger(__name__)
 

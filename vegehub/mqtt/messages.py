@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubValueError
 from vegehub.sleeping.presence import PresenceState
-from vegehub.wire.layout import SlotKind
-from vegehub.wire.redact import redact
+from vegehub.wire import SlotKind, redact
 
 from .turn import OFFLINE, ONLINE
 
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
 
     from vegehub.sensors import SensorCurve
     from vegehub.sleeping.presence import Presence
-    from vegehub.wire.layout import SlotLayout
-    from vegehub.wire.models import Reading
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Reading, SlotLayout, Update
 
     from .topics import Topics
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from vegehub.exceptions import VegeHubJournalError, VegeHubValueError
-from vegehub.wire.updates import Update, parse_update
+from vegehub.wire import Update, parse_update
 
 from .delivery import Clocks, Delivery
 from .store import JournalStore, StoredUpdate, encode_update

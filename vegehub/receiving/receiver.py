@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
     from .journal import Journal
 

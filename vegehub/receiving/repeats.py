@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from vegehub.wire.updates import Readings
+from vegehub.wire import Readings
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from vegehub.wire.updates import Pair, Update
+    from vegehub.wire import Pair, Update
 
 MARK_DAYS = 30
 """Days for which a sample is known again when a hub sends it once more."""

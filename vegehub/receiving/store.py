@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from vegehub.exceptions import VegeHubJournalError
-from vegehub.wire.redact import redact
-from vegehub.wire.updates import Readings, Update
+from vegehub.wire import Readings, Update, redact
 
 from .repeats import SCHEMA as MARKS_SCHEMA
 from .repeats import Repeats
