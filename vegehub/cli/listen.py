@@ -16,8 +16,7 @@ from vegehub.exceptions import VegeHubError
 from vegehub.hub.connect import connect_receiver
 from vegehub.hub.local_address import local_address
 from vegehub.receiving.receiver import UpdateReceiver
-from vegehub.wire.address import HubAddress
-from vegehub.wire.redact import redact_url
+from vegehub.wire import HubAddress, redact_url
 
 from . import options
 from .errors import CommandError, error_line, usage
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from vegehub.hub.connect import ReceiverConnection
     from vegehub.receiving.intake import Refusal
     from vegehub.receiving.journal import Journal
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
 _NAME = "vegehub listen"
 

@@ -14,11 +14,7 @@ from vegehub.exceptions import VegeHubValueError
 from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_seconds
 from vegehub.hub.backup import FORMAT as BACKUP_FORMAT
 from vegehub.hub.backup import VERSION as BACKUP_VERSION
-from vegehub.wire.address import HubAddress
-from vegehub.wire.models import normalize_mac
-from vegehub.wire.payload import kind
-from vegehub.wire.redact import contains_redacted
-from vegehub.wire.server_url import check_server_url
+from vegehub.wire import HubAddress, check_server_url, contains_redacted, kind, normalize_mac
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,11 +18,16 @@ from vegehub.exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.wire.address import HubAddress
-from vegehub.wire.config import DEFAULT_NAME
-from vegehub.wire.models import normalize_mac
-from vegehub.wire.redact import redact_url
-from vegehub.wire.server_url import check_api_key, check_server_name, check_server_url, same_url
+from vegehub.wire import (
+    DEFAULT_NAME,
+    HubAddress,
+    check_api_key,
+    check_server_name,
+    check_server_url,
+    normalize_mac,
+    redact_url,
+    same_url,
+)
 
 from .arguments import check_seconds
 from .local_address import local_address
@@ -33,8 +38,7 @@ if TYPE_CHECKING:
     from vegehub.receiving.intake import Refusal
     from vegehub.receiving.receiver import UpdateReceiver
     from vegehub.vegehub import VegeHub
-    from vegehub.wire.servers import ServerChange
-    from vegehub.wire.updates import Update
+    from vegehub.wire import ServerChange, Update
 
 CONNECT_TIMEOUT = 30.0
 """Seconds within which the first update must come."""

@@ -33,8 +33,7 @@ from .transport import Request, Transport, turn_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from vegehub.wire.address import HubAddress
-    from vegehub.wire.calls import Call
+    from vegehub.wire import Call, HubAddress
 
     from .identity import Identity
     from .transport import Turn

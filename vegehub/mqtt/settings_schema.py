@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vegehub.exceptions import VegeHubValueError
 from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_seconds
 from vegehub.sensors import sensor_curve
-from vegehub.wire.address import HubAddress
-from vegehub.wire.models import normalize_mac
+from vegehub.wire import HubAddress, normalize_mac
 
 from .settings import DEFAULT_NAME, KEEPALIVE
 from .topics import DEFAULT_DISCOVERY, DEFAULT_PREFIX, check_levels

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vegehub.exceptions import VegeHubError, VegeHubValueError
-from vegehub.wire.address import HubAddress
+from vegehub.wire import HubAddress
 
 from .harness import INTERRUPTED, NOT_REACHED, Report, StepResult, run_steps
 from .harness_report import as_json, as_junit, step_line, summary
