@@ -32,7 +32,8 @@ async def water(hub: VegeHub) -> None:
 
 
 async def two_at_once(hub: VegeHub) -> None:
-    await asyncio.gather(hub.turn_off(0), hub.turn_off(0))
+    # To the end of both: none is under way any more.
+    await asyncio.gather(hub.turn_off(0), hub.turn_off(0), return_exceptions=True)
 
 
 CALLS: dict[str, Callable[[VegeHub], Awaitable[Any]]] = {
