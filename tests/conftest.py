@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["vegehub.testing.plugin"]
 
+# In a real Home Assistant, with settings of their own: `scripts/check --home-assistant`.
+collect_ignore = ["home_assistant"]
+
 # Slowness is the machine's, not the code's: no example is judged by the time that it takes.
 # The same commit gets the same verdict; `pytest --hypothesis-profile explore` tries what was not tried before.
 hypothesis.settings.register_profile("explore", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

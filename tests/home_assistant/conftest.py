@@ -28,7 +28,10 @@ PORT = 80
 """Of hubs: the form of Home Assistant takes an address without a port."""
 ALLOWED_LOG = {
     ("asyncio", "Executing <"): "how long a step of the loop took is the machine's, not the code's",
-    ("aiohttp_fast_zlib", "zlib_ng and isal are not available"): "what would be faster is not installed with Home Assistant",
+    (
+        "aiohttp_fast_zlib",
+        "zlib_ng and isal are not available",
+    ): "what would be faster is not installed with Home Assistant",
 }
 """Lines at WARNING or above that may be there: the logger, how the line begins, and why."""
 
@@ -217,8 +220,8 @@ def disable_http_server() -> None:
 
 
 @pytest.fixture
-async def home(hubs: Hubs, hass: HomeAssistant) -> HomeAssistant:
-    """Home Assistant, serving at an address that hubs reach."""
+async def home(hubs: Hubs, hass: HomeAssistant) -> AsyncIterator[HomeAssistant]:
+    """Home Assistant, serving at an address that hubs reach; forms that are still open are left at the end."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = {"http": {"server_host": ["127.0.0.1"], "server_port": port}}
@@ -227,4 +230,6 @@ async def home(hubs: Hubs, hass: HomeAssistant) -> HomeAssistant:
     await hass.http.start()
     await hass.config.async_update(internal_url=f"http://127.0.0.1:{port}")
     await hass.async_block_till_done()
-    return hass
+    yield hass
+    for flow in hass.config_entries.flow.async_progress():
+        hass.config_entries.flow.async_abort(flow["flow_id"])

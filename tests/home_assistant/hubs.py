@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Any
 
-from vegehub.simulator import Simulation, SimulatedHub
+from vegehub.simulator import SimulatedHub, Simulation
 
 
 class Hubs:
@@ -68,7 +68,7 @@ class Hubs:
         hub = self._hubs[host]
         taken, failed = hub.pushes_delivered, hub.pushes_failed
         hub.send_update()
-        while (hub.pushes_delivered, hub.pushes_failed) == (taken, failed):
+        while (hub.pushes_delivered, hub.pushes_failed) == (taken, failed):  # noqa: ASYNC110 - it sets no event
             await asyncio.sleep(0.01)
         return hub.pushes_delivered > taken
 

@@ -224,9 +224,7 @@ HARMLESS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("way", HARMLESS)
-async def test_a_hub_that_answers_in_its_own_way_is_added_and_switched(
-    home: HomeAssistant, hub: Hub, way: str
-) -> None:
+async def test_a_hub_that_answers_in_its_own_way_is_added_and_switched(home: HomeAssistant, hub: Hub, way: str) -> None:
     name, options = HARMLESS[way]
     await hub.fault(name, **options)
     await set_up(home, hub)
@@ -247,9 +245,7 @@ async def test_adding_it_anew_leaves_one_server_at_the_hub(home: HomeAssistant, 
     hub = await hubs.add(profile)
     for _ in range(3):
         entry = await set_up(home, hub)
-        assert (await hub.look())["servers"] == [
-            f"{home.config.internal_url}/api/webhook/{entry.data['webhook_id']}"
-        ]
+        assert (await hub.look())["servers"] == [f"{home.config.internal_url}/api/webhook/{entry.data['webhook_id']}"]
         await home.config_entries.async_remove(entry.entry_id)
 
 

@@ -49,9 +49,7 @@ async def test_the_established_arguments_are_taken_by_place_and_by_name(hass: Ho
     session = async_get_clientsession(hass)
     for client in (
         VegeHub(hub.host, hub.mac, "one", {"num_channels": 4}, session),
-        VegeHub(
-            ip_address=hub.host, mac_address=hub.mac, unique_id="one", info={"num_channels": 4}, session=session
-        ),
+        VegeHub(ip_address=hub.host, mac_address=hub.mac, unique_id="one", info={"num_channels": 4}, session=session),
     ):
         assert (client.mac_address, client.unique_id, client.num_sensors) == (hub.mac, "one", 4)
         assert await client.set_actuator(state=0, slot=1, duration=60, retries=1)
