@@ -18,7 +18,6 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry, entity_registry
 from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 from homeassistant.setup import async_setup_component
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 if TYPE_CHECKING:
     from conftest import Hub, Hubs
@@ -437,25 +436,17 @@ async def test_a_switch_that_fails_says_so_with_a_connection_error(
 # --- A hub that is there for long -------------------------------------------------------------------------------------
 
 
-async def test_home_assistant_starts_with_a_hub_that_sleeps(home: HomeAssistant, hub: Hub) -> None:
-    entry = MockConfigEntry(
-        domain=DOMAIN,
-        unique_id=hub.mac,
-        data={
-            "ip_address": hub.host,
-            "host": hub.name,
-            "mac": hub.mac,
-            "device": {"num_channels": 4, "num_actuators": 2, "is_ac": 0, "firmware_version": "5.2.0"},
-            "webhook_id": "0123456789abcdef",
-        },
-    )
+async def test_a_hub_that_sleeps_is_set_up_from_what_is_stored_without_a_request(
+    home: HomeAssistant, entry: ConfigEntry, hub: Hub
+) -> None:
+    assert await home.config_entries.async_unload(entry.entry_id)
+    before = await hub.look()
     await hub.sleep()
-    entry.add_to_hass(home)
     assert await home.config_entries.async_setup(entry.entry_id)
     await home.async_block_till_done()
     assert len(states(home, hub)) == 7
-    seen = await hub.look()
-    assert (seen["requests"], seen["accepted"]) == ([], 0)
+    after = await hub.look()
+    assert (after["requests"], after["accepted"]) == (before["requests"], before["accepted"])
 
 
 async def test_an_entry_can_be_loaded_again_and_goes_on(home: HomeAssistant, entry: ConfigEntry, hub: Hub) -> None:
