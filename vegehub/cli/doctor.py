@@ -20,6 +20,7 @@ from vegehub.finding.discovery import discover
 from vegehub.hub.connect import CONNECT_TIMEOUT, connect_receiver
 from vegehub.hub.local_address import local_address
 from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.testing.interruption import to_the_end
 from vegehub.wire.address import HubAddress
 from vegehub.wire.models import normalize_mac
 from vegehub.wire.redact import redact_url
@@ -29,7 +30,7 @@ from . import findings, options
 from .errors import FAILED, OK, error_line, exit_code, usage
 from .findings import Finding, Verdict
 from .output import Output, shown
-from .runner import run, to_the_end
+from .runner import run
 from .target import opened
 
 if TYPE_CHECKING:

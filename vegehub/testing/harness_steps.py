@@ -18,7 +18,8 @@ from vegehub.hub.local_address import local_address
 from vegehub.wire.address import HubAddress
 from vegehub.wire.updates import parse_update
 
-from .harness import NotApplicableError, Step, StepError, check, insist, to_the_end
+from .harness import NotApplicableError, Step, StepError, check, insist
+from .interruption import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
