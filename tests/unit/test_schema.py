@@ -117,7 +117,7 @@ def test_defaults_are_not_shared_between_documents() -> None:
     ("name", "document", "text"),
     [
         ("registry", registry(address=5), "hubs[2].address: expected text, got a number"),
-        ("registry", registry(address="http://x/"), "hubs[2].address: 'http://x/' is not a valid address"),
+        ("registry", registry(address="http://x/y"), "hubs[2].address: 'http://x/y' is not a valid address"),
         ("registry", registry(address=""), "hubs[2].address: '' is not a valid address"),
         ("registry", registry(id=""), "hubs[2].id: 0 characters; 1 to 64 are allowed"),
         ("registry", registry(id="x" * 65), "hubs[2].id: 65 characters; 1 to 64 are allowed"),
