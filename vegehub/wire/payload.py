@@ -78,7 +78,7 @@ def decode_json(data: bytes | bytearray | str, charset: str | None = None, *, bo
     it likes: for who looks at both, and has no time to lose.
     """
     try:
-        document = _decode_strictly(data) if bounded else _value_of(_peer, data)
+        document = _decode_strictly(data, bounded=bounded)
     except NotJsonError:
         raise
     except (ValueError, RecursionError) as err:
@@ -115,28 +115,26 @@ def decode_strict_json(data: bytes | bytearray | str) -> Any:
     return value
 
 
-def _decode_strictly(data: bytes | bytearray | str) -> Any:
-    raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
-    value = _value_of(_peer_of_large_numbers if _may_be_large(raw) else _peer, data)
-    if _is_too_deep(value, raw):
-        raise NotJsonError("nested too deeply")
-    return value
-
-
-def _value_of(decoder: json.JSONDecoder, data: bytes | bytearray | str) -> Any:
-    # What ``decode`` of the decoder does, without its two regular expressions for the white space.
-    text = (data if isinstance(data, str) else data.decode()).removeprefix("\ufeff").strip(_WHITE_SPACE)
+def _decode_strictly(data: bytes | bytearray | str, *, bounded: bool = True) -> Any:
+    text = data if isinstance(data, str) else data.decode()
     if "\0" in text:
         raise ValueError("not JSON: NUL")  # stands for nothing, which the strict decoder does not know
+    decoder = _peer
+    raw: bytes | bytearray = b""
+    if bounded:
+        raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
+        zeros = raw.translate(_DIGITS_TO_ZEROS)
+        for sign in _LARGE:  # hooks for each number are dear: they are set only where one may be too large
+            if sign in zeros:
+                decoder = _peer_of_large_numbers
+    # What ``decode`` of the decoder does, without its two regular expressions for the white space.
+    text = text.removeprefix("\ufeff").strip(_WHITE_SPACE)
     value, end = decoder.raw_decode(text)
     if end != len(text):
         raise ValueError(f"not JSON: extra data at character {end}")
+    if bounded and raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_too_deep(value, raw):
+        raise NotJsonError("nested too deeply")
     return value
-
-
-def _may_be_large(raw: bytes | bytearray) -> bool:
-    zeros = raw.translate(_DIGITS_TO_ZEROS)
-    return any(sign in zeros for sign in _LARGE)
 
 
 def _decode_leniently(text: str, reason: str) -> Any:
