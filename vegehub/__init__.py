@@ -31,24 +31,33 @@ if TYPE_CHECKING:
     from .sensors import SENSOR_CURVES, PiecewiseCurve, SensorCurve, sensor_curve
     from .sleeping import PendingCommand, PendingQueue, PendingState, Presence, PresenceChange, PresenceState
     from .vegehub import VegeHub
-    from .wire.announcements import DiscoveredHub, HubEvent
-    from .wire.layout import SlotLayout
-    from .wire.models import Actuator, HubInfo, Reading, Sample, WifiInfo
-    from .wire.servers import Server, ServerChange
-    from .wire.updates import Update, parse_update
+    from .wire import (
+        Actuator,
+        DiscoveredHub,
+        HubEvent,
+        HubInfo,
+        Reading,
+        Sample,
+        Server,
+        ServerChange,
+        SlotLayout,
+        Update,
+        WifiInfo,
+        parse_update,
+    )
 
 __version__ = "0.2.0"
 
 _MODULE_OF = {
-    "Actuator": "wire.models",
+    "Actuator": "wire",
     "ActuatorState": "fleet",
-    "DiscoveredHub": "wire.announcements",
+    "DiscoveredHub": "wire",
     "History": "receiving",
     "HistorySample": "receiving",
     "HourlyMean": "receiving",
     "HubBrowser": "finding",
-    "HubEvent": "wire.announcements",
-    "HubInfo": "wire.models",
+    "HubEvent": "wire",
+    "HubInfo": "wire",
     "HubManager": "fleet",
     "HubRecord": "fleet",
     "Journal": "receiving",
@@ -64,17 +73,17 @@ _MODULE_OF = {
     "Presence": "sleeping",
     "PresenceChange": "sleeping",
     "PresenceState": "sleeping",
-    "Reading": "wire.models",
+    "Reading": "wire",
     "ReceiverConnection": "hub",
     "Refusal": "receiving",
     "Registry": "fleet",
     "SENSOR_CURVES": "sensors",
-    "Sample": "wire.models",
+    "Sample": "wire",
     "SensorCurve": "sensors",
-    "Server": "wire.servers",
-    "ServerChange": "wire.servers",
-    "SlotLayout": "wire.layout",
-    "Update": "wire.updates",
+    "Server": "wire",
+    "ServerChange": "wire",
+    "SlotLayout": "wire",
+    "Update": "wire",
     "UpdateReceiver": "receiving",
     "VegeHub": "vegehub",
     "VegeHubConnectionError": "exceptions",
@@ -87,10 +96,10 @@ _MODULE_OF = {
     "VegeHubSessionError": "exceptions",
     "VegeHubTimeoutError": "exceptions",
     "VegeHubValueError": "exceptions",
-    "WifiInfo": "wire.models",
+    "WifiInfo": "wire",
     "connect_receiver": "hub",
     "discover": "finding",
-    "parse_update": "wire.updates",
+    "parse_update": "wire",
     "sensor_curve": "sensors",
     "therm200_transform": "helpers",
     "update_data_to_ha_dict": "helpers",

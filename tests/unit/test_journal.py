@@ -922,7 +922,7 @@ async def test_a_damaged_update_is_delivered_as_such_and_the_next_goes_on(path: 
         connection.commit()
     async with opened(path, clock) as journal:
         damaged, good = await delivered(journal, 2)
-    assert (damaged.hub_key, damaged.problems, dict(damaged.readings)) == (A, 1, {})
+    assert (damaged.hub_key, damaged.problem_count, dict(damaged.readings)) == (A, 1, {})
     assert volts(good) == [2]
 
 

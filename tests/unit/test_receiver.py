@@ -243,7 +243,7 @@ async def test_the_path_is_in_no_log_and_no_repr(caplog: pytest.LogCaptureFixtur
         ({"method": "PUT"}, 405),
         ({"method": "DELETE"}, 405),
         ({"body": b"{}"}, 400),
-        ({"body": push(hub="me")}, 400),
+        ({"body": b'{"mac":"7C9EBD112233","sensors":7}'}, 400),
     ],
 )
 async def test_bad_input_is_refused_and_counted(request_: dict[str, Any], status: int) -> None:
@@ -262,8 +262,8 @@ async def test_the_answer_names_the_field_that_is_wrong() -> None:
     refusals: list[Refusal] = []
     async with serving() as hub:
         hub.receiver.on_refused(refusals.append)
-        _, answer = await hub.post(b'{"mac":"SECRET","sensors":[]}')
-        assert answer["path"] == refusals[0].path == "mac"
+        _, answer = await hub.post(b'{"mac":"7C9EBD112233","sensors":"SECRET"}')
+        assert answer["path"] == refusals[0].path == "sensors"
         assert "SECRET" not in str(answer)
 
 

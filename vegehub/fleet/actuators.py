@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vegehub.wire.layout import SlotLayout
-    from vegehub.wire.updates import Update
+    from vegehub.wire import SlotLayout, Update
 
 Source = Literal["update", "command", "status", "time"]
 

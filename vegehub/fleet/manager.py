@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vegehub.receiving import HistorySample, HourlyMean, UpdateReceiver
     from vegehub.sleeping import PendingQueue, Presence, PresenceChange
     from vegehub.vegehub import VegeHub
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
     from .actuators import ActuatorState
     from .registry import HubRecord

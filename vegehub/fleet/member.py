@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vegehub.exceptions import VegeHubError, VegeHubPayloadError, VegeHubResponseError, VegeHubValueError
 from vegehub.sleeping import PendingQueue, Presence, PresenceState
 from vegehub.vegehub import VegeHub
-from vegehub.wire import calls, models
-from vegehub.wire.layout import SlotLayout
+from vegehub.wire import SlotLayout, calls, models
 
 from .actuators import ActuatorStates
 
@@ -24,9 +23,7 @@ if TYPE_CHECKING:
 
     from vegehub.hub import SessionOwner
     from vegehub.sleeping import PresenceChange
-    from vegehub.wire.announcements import DiscoveredHub
-    from vegehub.wire.calls import Call
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Call, DiscoveredHub, Update
 
     from .actuators import ActuatorState
     from .registry import HubRecord, Registry
@@ -309,12 +306,12 @@ class Member:
             with suppress(VegeHubValueError):
                 self._registry.update(self.id, mac=record.mac or mac, firmware=firmware or None)
         self._has_new_firmware("told", firmware)
-        inputs, actuators, is_ac = (models.known_of(reply, name) for name in ("num_sensors", "num_actuators", "is_ac"))
-        if inputs is None or actuators is None:
+        if models.known_of(reply, "num_sensors") is None or models.known_of(reply, "num_actuators") is None:
             return
-        self.layout = self.presence.layout = SlotLayout.of(inputs, actuators, bool(is_ac))
-        self._is_outgrown = False
-        self._states.laid_out(self.layout)
+        with suppress(VegeHubValueError):  # it says something odd: a guess would take a valve for the battery
+            self.layout = self.presence.layout = SlotLayout.from_info(models.HubInfo.parse(reply))
+            self._is_outgrown = False
+            self._states.laid_out(self.layout)
 
     def _check_slots(self, update: Update) -> None:
         """Take note of slots that the layout does not know and that were not there when it was told."""

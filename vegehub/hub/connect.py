@@ -18,11 +18,16 @@ from vegehub.exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.wire.address import HubAddress
-from vegehub.wire.config import DEFAULT_NAME
-from vegehub.wire.models import normalize_mac
-from vegehub.wire.redact import redact_url
-from vegehub.wire.server_url import check_api_key, check_server_name, check_server_url, same_url
+from vegehub.wire import (
+    DEFAULT_NAME,
+    HubAddress,
+    check_api_key,
+    check_server_name,
+    check_server_url,
+    normalize_mac,
+    redact_url,
+    same_url,
+)
 
 from .arguments import check_seconds
 from .local_address import local_address
@@ -31,9 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from vegehub.receiving import Refusal, UpdateReceiver
-    from vegehub.wire.models import HubInfo
-    from vegehub.wire.servers import Server, ServerChange
-    from vegehub.wire.updates import Update
+    from vegehub.wire import HubInfo, Server, ServerChange, Update
 
 CONNECT_TIMEOUT = 30.0
 """Seconds within which the first update must come."""

@@ -19,8 +19,7 @@ from vegehub.exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.wire.payload import decode_json
-from vegehub.wire.replies import refusal
+from vegehub.wire import decode_json, refusal
 
 if TYPE_CHECKING:
     from .command import Command

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from vegehub.exceptions import VegeHubValueError
-from vegehub.wire.models import normalize_mac
+from vegehub.wire import normalize_mac
 
 from .turn import turn_at
 
 if TYPE_CHECKING:
-    from vegehub.wire.address import HubAddress
+    from vegehub.wire import HubAddress
 
     from .turn import Turn
 

@@ -22,14 +22,13 @@ from vegehub.exceptions import (
     VegeHubResponseError,
     VegeHubTimeoutError,
 )
-from vegehub.wire.payload import decode_json, kind
-from vegehub.wire.replies import looks_like_json, refusal
+from vegehub.wire import decode_json, kind, looks_like_json, refusal
 
 from .command import Stage
 from .failures import HTTP_OK, Failure, closed_session, failure_of, status_failure
 
 if TYPE_CHECKING:
-    from vegehub.wire.calls import Call
+    from vegehub.wire import Call
 
     from .command import Command
     from .identity import Identity

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubValueError
 from vegehub.files import read_limited
-from vegehub.fleet import check
+from vegehub.fleet.schema import check
 from vegehub.sensors import PiecewiseCurve
 
 from .commands import CommandRules

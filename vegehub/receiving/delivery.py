@@ -14,7 +14,7 @@ from vegehub.exceptions import VegeHubJournalError, VegeHubValueError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
     from .store import JournalStore, StoredUpdate
 

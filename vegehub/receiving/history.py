@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from vegehub.exceptions import VegeHubValueError
-from vegehub.wire.models import Reading
+from vegehub.wire import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from vegehub.exceptions import VegeHubJournalError, VegeHubPayloadError, VegeHubValueError
-from vegehub.wire.models import normalize_mac
-from vegehub.wire.updates import Update, parse_update
+from vegehub.wire import Update, normalize_mac, parse_update
 
 from .large import LARGE_BODY, parse_large
 from .serving import Connection

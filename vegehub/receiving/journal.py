@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple
 
 from vegehub.exceptions import VegeHubJournalError, VegeHubValueError
-from vegehub.wire.updates import Update, parse_update
+from vegehub.wire import Update, parse_update
 
 from .delivery import Clocks, Delivery, outcome
 from .repeats import Arrival

@@ -10,10 +10,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubPayloadError
-from vegehub.wire.updates import parse_update
+from vegehub.wire import parse_update
 
 if TYPE_CHECKING:
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
 LARGE_BODY = 256 * 2**10
 """Bytes from which a push is large: a small computer decodes them in some ten milliseconds."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
     from .journal import Journal
 
@@ -240,9 +240,9 @@ class UpdateReceiver:
             return await self._refuse(request, err.refusal)
         self.counters.accepted += 1
         self.counters.repeated += is_repeat
-        self.counters.problems += update.problems
+        self.counters.problems += update.problem_count
         if update.problems:
-            self._log_once(update.hub_key, 200, f"{update.problems} fields dropped: {'; '.join(update.problem_notes)}")
+            self._log_once(update.hub_key, 200, f"{update.problem_count} fields dropped: {'; '.join(update.problems)}")
         if self._journal is None:
             await self._updates.publish(update)
         response = self._web.json_response({"status": "ok"})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from vegehub.wire.models import Reading
+from vegehub.wire import Reading
 
 from .history import plausible
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
 MARK_SECONDS = 30 * 86_400.0
 """How long a sample with a plausible time is known again."""

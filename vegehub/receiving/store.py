@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubError, VegeHubJournalError
-from vegehub.wire.redact import redact
-from vegehub.wire.updates import Update, parse_update
+from vegehub.wire import Update, parse_update, redact
 
 from .large import LARGE_BODY, encode_json, parse_large
 from .repeats import SCHEMA as MARKS_SCHEMA
@@ -301,16 +300,16 @@ def _is_of_all(err: Exception) -> bool:
 def encode_update(update: Update, *, is_large: bool = False) -> bytes:
     """Return an update as the journal keeps it: a push with one more field, without its api key and other secrets."""
     document: dict[str, Any] = {
-        **(redact(dict(update.extra)) if update.extra else {}),
         "mac": update.mac,
         "channel_id": update.channel_id,
         "send_time": update.send_time,
         "wifi_str": update.rssi,
         "error_code": update.error_code,
         "voltage": update.battery_volts,
+        **(redact(dict(update.extra)) if update.extra else {}),
     }
-    if update.problems:
-        document[_PROBLEMS] = [update.problems, *update.problem_notes]
+    if update.problem_count:
+        document[_PROBLEMS] = [update.problem_count, *update.problems]
     # Samples are many and their times few: put together by hand it takes a third of the time.
     times: dict[str | None, str] = {}
     sensors = []
@@ -332,9 +331,9 @@ def _decode(body: bytes, hub: str, received: float, delivery_id: str) -> Update:
         known["received_at"] = datetime.fromtimestamp(received, UTC)
         if _PROBLEMS in update.extra:
             extra = dict(update.extra)
-            problems, *notes = extra.pop(_PROBLEMS)
-            known |= {"extra": extra, "problems": int(problems), "problem_notes": tuple(map(str, notes))}
+            count, *notes = extra.pop(_PROBLEMS)
+            known |= {"extra": extra, "problem_count": int(count), "problems": tuple(map(str, notes))}
         return replace(update, **known)
     except (VegeHubError, ValueError, TypeError, KeyError, OverflowError, OSError):
         # Delivered all the same: one bad block of a disk must not hold up what comes behind it.
-        return Update(hub_key=hub, delivery_id=delivery_id, problems=1, problem_notes=("damaged in the journal",))
+        return Update(hub_key=hub, delivery_id=delivery_id, problem_count=1, problems=("damaged in the journal",))

@@ -22,9 +22,7 @@ from vegehub.exceptions import (
     VegeHubValueError,
 )
 from vegehub.hub import MAX_DURATION, MIN_ON, check_document, check_seconds, check_slot
-from vegehub.wire.config import DEFAULT_NAME
-from vegehub.wire.models import normalize_mac
-from vegehub.wire.server_url import check_api_key, check_server_name, check_server_url
+from vegehub.wire import DEFAULT_NAME, check_api_key, check_server_name, check_server_url, normalize_mac
 
 from .pending import Entry, Expiry, Kind, PendingCommand, PendingState, Waiting
 
@@ -34,8 +32,7 @@ if TYPE_CHECKING:
 
     from vegehub.hub import Command
     from vegehub.vegehub import VegeHub
-    from vegehub.wire.servers import ServerChange
-    from vegehub.wire.updates import Update
+    from vegehub.wire import ServerChange, Update
 
 _LOGGER = logging.getLogger(__name__)
 
