@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from raw_hub import until
 
@@ -265,6 +266,15 @@ async def test_a_command_that_the_hub_took_is_what_its_actuator_does(
         member.actuators[FIRST] = member.actuators[FIRST]  # type: ignore[index]
 
 
+async def test_the_off_of_a_block_whose_session_was_closed_tells_too(hub: SimulatedHub) -> None:
+    async with aiohttp.ClientSession() as session, HubManager(session) as manager:
+        manager.add(hub.address, id="shed", mac=hub.mac)
+        events = told(manager)
+        async with manager.hub("shed").watering(FIRST, 60):
+            await session.close()
+        assert events == [(FIRST, True, "command"), (FIRST, False, "command")]
+
+
 async def test_a_queued_command_tells_too_and_one_that_is_refused_does_not(
     manager: HubManager, member: Member, hub: SimulatedHub
 ) -> None:
@@ -326,11 +336,9 @@ async def test_what_arrived_last_counts_whatever_the_clocks_of_hubs_say(
     assert events == [(FIRST, True, "command")]
     manager.take(update_of(hub.mac, {slot: 0}, came=ahead))  # our own clock was set back since
     assert events[1:] == [(FIRST, False, "update")]
-    await member.hub.turn_on(FIRST, 60)
-    assert events[2:] == [(FIRST, True, "command")]
     for no_state in (0.5, 2):
         manager.take(update_of(hub.mac, {slot: no_state}))
-    assert len(events) == 3
+    assert len(events) == 2
 
 
 # --- Whether it is there ------------------------------------------------------------------------------------------------
@@ -372,19 +380,15 @@ async def test_a_dead_hub_on_wall_power_is_known_to_be_dead_by_what_is_queued_fo
     assert member.presence.state is PresenceState.AWAKE
 
 
-async def test_announcements_of_a_hub_that_is_being_asked_queue_no_more_than_one_question(
+async def test_of_announcements_that_come_while_a_hub_is_asked_only_the_newest_asks_again(
     manager: HubManager, hub: SimulatedHub
 ) -> None:
-    hub.faults.never_answer(times=1)
-    manager.add(hub.address, id="shed", timeout=1)
+    hub.faults.status(500)
+    hub.faults.latency(0.1)
     found = DiscoveredHub(name="Vege_1", addresses=(hub.host,), port=hub.port)
-    meetings = [asyncio.create_task(manager._encounters.meet(found)) for _ in range(6)]
-    await until(lambda: bool(hub.requests))
-    assert len(hub.requests) == 1
-    for meeting in meetings:
-        meeting.cancel()
-    await asyncio.gather(*meetings, return_exceptions=True)
-    assert len(hub.requests) == 1
+    announcements = [replace(found) for _ in range(6)]
+    assert await asyncio.gather(*map(manager._encounters.meet, announcements)) == [None] * 6
+    assert len(hub.requests) == 2
 
 
 # --- Who uses it --------------------------------------------------------------------------------------------------------
