@@ -291,7 +291,10 @@ def test_each_room_says_what_happens_in_it_and_what_it_gives() -> None:
         assert ast.get_docstring(tree), room
         assert names, room
         given = {
-            alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
         }
         assert names <= given | {room}, room
 

@@ -7,8 +7,14 @@ everything else stands on. Upon it, ``watering`` opens a valve that is always cl
 at a receiver (``local_address``: by which address it finds us). ``arguments`` checks what callers give, ``backup`` keeps
 a configuration and brings it back.
 
-`VegeHub`, in ``vegehub/vegehub.py``, makes this public; nothing here knows of it.
+`VegeHub`, in ``vegehub/vegehub.py``, makes this public; nothing here knows of it. What needs aiohttp is loaded when it is
+first asked for: the checks of arguments are for many who do not.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .arguments import (
     MAX_DURATION,
@@ -24,11 +30,21 @@ from .backup import VERSION as BACKUP_VERSION
 from .backup import Difference, backup_document, diff, restore_document
 from .command import Command
 from .connect import CONNECT_TIMEOUT, ReceiverConnection, ReportingHub, connect_receiver
-from .connection import HubConnection
-from .identity import Identity
 from .local_address import local_address
-from .session import IDLE_TIMEOUT, SessionOwner
-from .watering import Watering
+
+if TYPE_CHECKING:
+    from .connection import HubConnection
+    from .identity import Identity
+    from .session import IDLE_TIMEOUT, SessionOwner
+    from .watering import Watering
+
+_MODULE_OF = {
+    "IDLE_TIMEOUT": "session",
+    "HubConnection": "connection",
+    "Identity": "identity",
+    "SessionOwner": "session",
+    "Watering": "watering",
+}
 
 __all__ = [
     "BACKUP_FORMAT",
@@ -56,3 +72,12 @@ __all__ = [
     "local_address",
     "restore_document",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
