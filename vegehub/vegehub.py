@@ -23,7 +23,17 @@ from .hub.connection import HubConnection
 from .hub.identity import Identity
 from .hub.session import IDLE_TIMEOUT, SessionOwner
 from .hub.watering import Watering
-from .wire import HubAddress, calls, check_server_url, config, contains_redacted, list_servers, models, redact
+from .wire import (
+    HubAddress,
+    calls,
+    check_server_url,
+    config,
+    contains_redacted,
+    contains_unreadable,
+    list_servers,
+    models,
+    redact,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -278,7 +288,8 @@ class VegeHub:
         if config_data is None:
             return False
         command = self._connection.begin(proves=False)
-        await self._connection.write(command, calls.CONFIG_SET, config.sendable(config_data), retries=retries)
+        document = self._checked(config.sendable(config_data))
+        await self._connection.write(command, calls.CONFIG_SET, document, retries=retries)
         return True
 
     def _modify_device_config(
@@ -460,8 +471,10 @@ class VegeHub:
         pause = 0.1
         while True:
             entries = self._actuators_of(await self._connection.read(calls.ACTUATORS_STATUS, command=command), command)
-            actuators = self._connection.parse(calls.ACTUATORS_STATUS, models.parse_actuators, entries, command)
-            if any(actuator.slot == slot and actuator.is_on is is_on for actuator in actuators):
+            found = self._connection.parse(
+                calls.ACTUATORS_STATUS, lambda read: models.actuator_state(read, slot), entries, command
+            )
+            if found is is_on:
                 return
             if loop.time() + pause > give_up_at:
                 host = command.identity.host
@@ -498,7 +511,20 @@ class VegeHub:
         if path := contains_redacted(document):
             host = self._connection.identity.host
             raise VegeHubValueError(f"{host}: {path} is redacted; nothing was sent", host=host)
-        await self._connection.write(command, calls.CONFIG_SET, document)
+        await self._connection.write(command, calls.CONFIG_SET, self._checked(document))
+
+    def _checked(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return a configuration that says what the hub said; writing back what could not be read would change it."""
+        if (path := contains_unreadable(document)) is None:
+            return document
+        host = self._connection.identity.host
+        raise VegeHubPayloadError(
+            f"{host}: {path}: the hub's text is not UTF-8, and writing it back would change it; nothing was sent. "
+            "Give the hub a plain name first",
+            host=host,
+            outcome=Outcome.NOT_SENT,
+            path=path,
+        )
 
     def _no_known_shape(self) -> VegeHubPayloadError:
         host = self._connection.identity.host

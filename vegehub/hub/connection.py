@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from vegehub.exceptions import (
     Outcome,
@@ -258,10 +258,10 @@ class HubConnection:
                 if only_proves:
                     return None
             if identity is not self.identity:
-                raise self._moved(request)
+                self._end_moved(request)
             reply = await self._transport.exchange(turn, request)
             if identity is not self.identity and not request.writes:
-                raise self._moved(request)  # what another address has answered says nothing of the hub at this one
+                self._end_moved(request)  # what another address has answered says nothing of the hub at this one
             return reply
         except BaseException:
             identity.void()
@@ -285,7 +285,7 @@ class HubConnection:
         if identity.is_proved(command.mac):
             return
         if identity is not self.identity:
-            raise self._moved(request)
+            self._end_moved(request)
         try:
             reply = await self._transport.exchange(turn, Request(identity, calls.INFO_GET, calls.MAC_SELECTOR))
             found = self.parse(calls.INFO_GET, models.reported_mac, reply)
@@ -308,9 +308,9 @@ class HubConnection:
                 found=found,
             )
 
-    def _moved(self, request: Request) -> VegeHubError:
+    def _end_moved(self, request: Request) -> NoReturn:
         what = f"the address of this hub was changed to {self.identity.host} during the call; call again"
-        return request.failed(Failure(VegeHubConnectionError, what, Outcome.NOT_SENT))
+        raise request.failed(Failure(VegeHubConnectionError, what, Outcome.NOT_SENT))
 
 
 def _worth_repeating(err: VegeHubError) -> bool:

@@ -17,7 +17,7 @@ from .config import DEFAULT_NAME, sendable
 from .layout import SlotKind, SlotLayout
 from .models import Actuator, HubInfo, Reading, Sample, WifiInfo, normalize_mac
 from .payload import as_object, clean_text, decode_json, decode_strict_json, kind, wrong
-from .redact import REDACTED, contains_redacted, redact, redact_url
+from .redact import REDACTED, contains_redacted, contains_unreadable, redact, redact_url
 from .replies import looks_like_json, refusal
 from .servers import (
     CUSTOM,
@@ -63,6 +63,7 @@ __all__ = [
     "clean_text",
     "config",
     "contains_redacted",
+    "contains_unreadable",
     "decode_json",
     "decode_strict_json",
     "is_plausible",
