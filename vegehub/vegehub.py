@@ -397,7 +397,7 @@ class VegeHub:
         """
         info = await self.get_info()
         document = await self.get_config(*sections)
-        return backup_document(document, info.mac, info.firmware, datetime.now(UTC), wifi="wifi" in sections)
+        return backup_document(document, info.mac, info.firmware or "", datetime.now(UTC), wifi="wifi" in sections)
 
     async def restore_config(self, backup: Mapping[str, Any], *, wifi: bool = False) -> None:
         """Write a backup back, ``wifi`` only if asked for; what only the hub itself may write stays as it is.

@@ -21,6 +21,7 @@ from vegehub import (
     VegeHub,
     VegeHubConnectionError,
     VegeHubError,
+    VegeHubNoActuatorsError,
     VegeHubPayloadError,
     VegeHubResponseError,
     VegeHubSessionError,
@@ -281,12 +282,25 @@ class TestResend:
             f"{where} -> 200, 19 bytes",
         ]
 
-    async def test_of_a_read_is_the_one_that_aiohttp_does(self) -> None:
+    async def test_of_a_get_that_reads_is_the_one_that_aiohttp_does(self) -> None:
         async with raw_hub(dying_at(2, 3, 4)) as raw, VegeHub(raw.address) as hub:
+            with pytest.raises(VegeHubNoActuatorsError):
+                await hub.actuator_states()
+            with pytest.raises(VegeHubConnectionError):
+                await hub.actuator_states()
+            assert (len(raw.requests), hub.counters["resends"]) == (3, 0)
+
+    async def test_of_a_get_with_an_effect_is_ours_alone(self) -> None:
+        """aiohttp would send it again unseen, and what it then raises says nothing of the first."""
+        async with raw_hub(dying_at(1, 3, 4)) as raw, VegeHub(raw.address) as hub:
+            with pytest.raises(VegeHubConnectionError) as caught:
+                await hub.request_update()
+            assert caught.value.outcome is Outcome.UNKNOWN
+            assert len(raw.requests) == 1
             await hub.request_update()
             with pytest.raises(VegeHubConnectionError):
                 await hub.request_update()
-            assert (len(raw.requests), hub.counters["resends"]) == (3, 0)
+            assert (len(raw.requests), hub.counters["resends"]) == (4, 1)
 
     async def test_happens_no_second_time(self) -> None:
         async with raw_hub(dying_at(2, 3, 4)) as raw, VegeHub(raw.address) as hub:
@@ -391,7 +405,7 @@ class TestAddress:
         [
             "",
             " ",
-            "http://192.168.0.57",
+            "http://192.168.0.57/api",
             "192.168.0.57/api",
             "host name",
             "host:0",
@@ -406,7 +420,7 @@ class TestAddress:
             "fe80::1%",
             "user@host",
             "x" * 300,
-            "host\n",
+            "ho st",
             "1::2::3",
             None,
             5,

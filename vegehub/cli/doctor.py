@@ -20,13 +20,14 @@ from vegehub.finding.discovery import discover
 from vegehub.hub.connect import CONNECT_TIMEOUT, connect_receiver
 from vegehub.hub.local_address import local_address
 from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.testing.interruption import to_the_end
 from vegehub.wire import CUSTOM, HubAddress, normalize_mac, redact_url
 
 from . import findings, options
 from .errors import FAILED, OK, error_line, exit_code, usage
 from .findings import Finding, Verdict
 from .output import Output, shown
-from .runner import run, to_the_end
+from .runner import run
 from .target import opened
 
 if TYPE_CHECKING:

@@ -16,13 +16,14 @@ from vegehub.exceptions import VegeHubError
 from vegehub.hub.connect import connect_receiver
 from vegehub.hub.local_address import local_address
 from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.testing.interruption import to_the_end
 from vegehub.wire import HubAddress, redact_url
 
 from . import options
 from .errors import CommandError, error_line, usage
 from .listen_format import CsvLines, JsonLines, Rows, TableLines
 from .output import Output, shown
-from .runner import run, to_the_end
+from .runner import run
 from .target import opened
 
 if TYPE_CHECKING:

@@ -32,7 +32,9 @@ class _Pair:
     """An instance at an address, and the MAC that it gave when it was asked, once: every request keeps a hub awake."""
 
     mac: str = ""
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    newest: DiscoveredHub | None = None
+    """Its newest announcement: of those that come while it is asked, only the last is worth another question."""
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Encounters:
@@ -63,7 +65,10 @@ class Encounters:
         if len(self._pairs) >= _MAX_PAIRS:
             self._pairs.clear()
         pair = self._pairs.setdefault((found.name, found.address), _Pair())
-        async with pair.turn:
+        pair.newest = found
+        async with pair.asking:
+            if pair.newest is not found:
+                return self._registry.by_mac(pair.mac) if pair.mac else None
             try:
                 pair.mac = pair.mac or await self._ask(found.address)
             except VegeHubError as err:

@@ -27,7 +27,6 @@ from vegehub.wire import calls, models
 from .arguments import check_retries, check_slot
 from .command import Command
 from .failures import HTTP_OK, Failure
-from .identity import Identity
 from .session import SessionOwner
 from .transport import Request, Transport, turn_of
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from vegehub.wire import Call, HubAddress
 
+    from .identity import Identity
     from .transport import Turn
 
 _Parsed = TypeVar("_Parsed")

@@ -71,6 +71,7 @@ class Server:
         self.faults = faults
         self.work = work
         self.handler = handler
+        self.in_order = asyncio.Lock()
         self.connections: set[Connection] = set()
         self.accepted = 0
         self.silent = False
@@ -237,10 +238,12 @@ class Connection(asyncio.Protocol):
         handler: Handler = plan.other or server.handler
         handler.received(request)
         await handler.ready()
-        if plan.delays_execution:
-            await asyncio.sleep(plan.delay)
-        # A command that has arrived is executed even if nobody waits for the reply any more, as on the real device.
-        reply = handler.handle(request) if plan.executes else Reply()
+        # One thing at a time, in the order in which requests came: the device has one small processor. A command that has
+        # arrived is executed even if nobody waits for the reply any more.
+        async with server.in_order:
+            if plan.delays_execution:
+                await asyncio.sleep(plan.delay)
+            reply = handler.handle(request) if plan.executes else Reply()
         if plan.delay and not plan.delays_execution:
             await asyncio.sleep(plan.delay)
         if server.profile.reply_latency:

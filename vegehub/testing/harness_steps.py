@@ -17,7 +17,8 @@ from vegehub.hub.backup import diff
 from vegehub.hub.local_address import local_address
 from vegehub.wire import HubAddress, parse_update
 
-from .harness import NotApplicableError, Step, StepError, check, insist, to_the_end
+from .harness import NotApplicableError, Step, StepError, check, insist
+from .interruption import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
