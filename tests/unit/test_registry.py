@@ -160,7 +160,7 @@ def test_an_update_that_is_refused_changes_nothing(hubs: Registry) -> None:
     for change in (
         {"mac": MAC},
         {"mac": "nonsense"},
-        {"address": "http://10.0.0.2/"},
+        {"address": "https://10.0.0.2/"},
         {"metadata": {"x": {1, 2}}},
         {"last_seen": datetime(2025, 1, 1)},  # noqa: DTZ001 - a naive time is what is refused
     ):

@@ -190,7 +190,7 @@ class Reading:
     """The now (aware) by which times are plausible; None: the present."""
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False, compare=False)
     """Fields that are not known, or odd, as they came."""
-    problems: tuple[str, ...] = field(default=(), compare=False)
+    problems: tuple[str, ...] = field(default=(), repr=False, compare=False)
     """The odd ones in words, without their values."""
 
     @property
