@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .wire.servers import Server, ServerChange
     from .wire.updates import Update, parse_update
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _MODULE_OF = {
     "Actuator": "wire.models",
