@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         parse_update,
     )
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _MODULE_OF = {
     "Actuator": "wire",
