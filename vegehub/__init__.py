@@ -23,19 +23,13 @@ if TYPE_CHECKING:
         VegeHubTimeoutError,
         VegeHubValueError,
     )
-    from .finding.discovery import NOTHING_FOUND, HubBrowser, discover
-    from .fleet.manager import HubManager, ManagerEvent
-    from .fleet.registry import HubRecord, Registry
+    from .finding import NOTHING_FOUND, HubBrowser, discover
+    from .fleet import ActuatorState, HubManager, HubRecord, ManagerEvent, Member, Registry
     from .helpers import therm200_transform, update_data_to_ha_dict, update_data_to_latest_dict, vh400_transform
-    from .hub.connect import ReceiverConnection, connect_receiver
-    from .receiving.history import History, HistorySample, HourlyMean
-    from .receiving.intake import Refusal
-    from .receiving.journal import Journal, JournalEvent
-    from .receiving.receiver import UpdateReceiver
+    from .hub import ReceiverConnection, connect_receiver
+    from .receiving import History, HistorySample, HourlyMean, Journal, JournalEvent, Refusal, UpdateReceiver
     from .sensors import SENSOR_CURVES, PiecewiseCurve, SensorCurve, sensor_curve
-    from .sleeping.pending import PendingCommand, PendingState
-    from .sleeping.presence import Presence, PresenceChange, PresenceState
-    from .sleeping.queue import PendingQueue
+    from .sleeping import PendingCommand, PendingQueue, PendingState, Presence, PresenceChange, PresenceState
     from .vegehub import VegeHub
     from .wire import (
         Actuator,
@@ -56,31 +50,33 @@ __version__ = "0.3.0"
 
 _MODULE_OF = {
     "Actuator": "wire",
+    "ActuatorState": "fleet",
     "DiscoveredHub": "wire",
-    "History": "receiving.history",
-    "HistorySample": "receiving.history",
-    "HourlyMean": "receiving.history",
-    "HubBrowser": "finding.discovery",
+    "History": "receiving",
+    "HistorySample": "receiving",
+    "HourlyMean": "receiving",
+    "HubBrowser": "finding",
     "HubEvent": "wire",
     "HubInfo": "wire",
-    "HubManager": "fleet.manager",
-    "HubRecord": "fleet.registry",
-    "Journal": "receiving.journal",
-    "JournalEvent": "receiving.journal",
-    "ManagerEvent": "fleet.manager",
-    "NOTHING_FOUND": "finding.discovery",
+    "HubManager": "fleet",
+    "HubRecord": "fleet",
+    "Journal": "receiving",
+    "JournalEvent": "receiving",
+    "ManagerEvent": "fleet",
+    "Member": "fleet",
+    "NOTHING_FOUND": "finding",
     "Outcome": "exceptions",
-    "PendingCommand": "sleeping.pending",
-    "PendingQueue": "sleeping.queue",
-    "PendingState": "sleeping.pending",
+    "PendingCommand": "sleeping",
+    "PendingQueue": "sleeping",
+    "PendingState": "sleeping",
     "PiecewiseCurve": "sensors",
-    "Presence": "sleeping.presence",
-    "PresenceChange": "sleeping.presence",
-    "PresenceState": "sleeping.presence",
+    "Presence": "sleeping",
+    "PresenceChange": "sleeping",
+    "PresenceState": "sleeping",
     "Reading": "wire",
-    "ReceiverConnection": "hub.connect",
-    "Refusal": "receiving.intake",
-    "Registry": "fleet.registry",
+    "ReceiverConnection": "hub",
+    "Refusal": "receiving",
+    "Registry": "fleet",
     "SENSOR_CURVES": "sensors",
     "Sample": "wire",
     "SensorCurve": "sensors",
@@ -88,7 +84,7 @@ _MODULE_OF = {
     "ServerChange": "wire",
     "SlotLayout": "wire",
     "Update": "wire",
-    "UpdateReceiver": "receiving.receiver",
+    "UpdateReceiver": "receiving",
     "VegeHub": "vegehub",
     "VegeHubConnectionError": "exceptions",
     "VegeHubError": "exceptions",
@@ -101,8 +97,8 @@ _MODULE_OF = {
     "VegeHubTimeoutError": "exceptions",
     "VegeHubValueError": "exceptions",
     "WifiInfo": "wire",
-    "connect_receiver": "hub.connect",
-    "discover": "finding.discovery",
+    "connect_receiver": "hub",
+    "discover": "finding",
     "parse_update": "wire",
     "sensor_curve": "sensors",
     "therm200_transform": "helpers",
@@ -115,6 +111,7 @@ __all__ = [
     "NOTHING_FOUND",
     "SENSOR_CURVES",
     "Actuator",
+    "ActuatorState",
     "DiscoveredHub",
     "History",
     "HistorySample",
@@ -127,6 +124,7 @@ __all__ = [
     "Journal",
     "JournalEvent",
     "ManagerEvent",
+    "Member",
     "Outcome",
     "PendingCommand",
     "PendingQueue",

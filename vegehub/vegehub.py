@@ -17,12 +17,22 @@ from .exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from .hub.arguments import MAX_DURATION, MIN_ON, check_document, check_retries, check_seconds, check_slot, check_state
-from .hub.backup import backup_document, restore_document
-from .hub.connection import HubConnection
-from .hub.identity import Identity
-from .hub.session import IDLE_TIMEOUT, SessionOwner
-from .hub.watering import Watering
+from .hub import (
+    IDLE_TIMEOUT,
+    MAX_DURATION,
+    MIN_ON,
+    HubConnection,
+    Identity,
+    SessionOwner,
+    Watering,
+    backup_document,
+    check_document,
+    check_retries,
+    check_seconds,
+    check_slot,
+    check_state,
+    restore_document,
+)
 from .wire import (
     HubAddress,
     calls,
@@ -42,7 +52,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientSession
 
-    from .hub.command import Command
+    from .hub import Command
     from .wire import Actuator, DiscoveredHub, HubInfo, Reading, Server, ServerChange
 
 _LOGGER = logging.getLogger(__name__)

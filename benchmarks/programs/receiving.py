@@ -38,7 +38,7 @@ class _Receiving:
 
     async def poll(self, addresses: list[str]) -> None:
         """Ask these hubs once a second from now on, over one session."""
-        from vegehub.fleet.manager import HubManager  # noqa: PLC0415 - heavy, and needed by the soak alone
+        from vegehub.fleet import HubManager  # noqa: PLC0415 - heavy, and needed by the soak alone
 
         manager = await self._stack.enter_async_context(HubManager())
         for address in addresses:

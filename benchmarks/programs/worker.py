@@ -122,7 +122,7 @@ async def _client_polls(client: str, addresses: list[str], asleep: list[str]) ->
 
 @asynccontextmanager
 async def _manager_polls(_client: str, addresses: list[str], asleep: list[str]) -> AsyncIterator[Poll]:
-    from vegehub.fleet.manager import HubManager  # noqa: PLC0415 - only what is measured is loaded
+    from vegehub.fleet import HubManager  # noqa: PLC0415 - only what is measured is loaded
 
     answers = 0
     done = asyncio.Event()
@@ -187,7 +187,7 @@ def open_sockets() -> int:
 async def memory(client: str, addresses: list[str]) -> float:
     """Return the bytes that Python holds per hub after two polls, sockets included, and nothing before the first."""
     if client == "manager":
-        from vegehub.fleet.manager import HubManager  # noqa: PLC0415 - only what is measured is loaded
+        from vegehub.fleet import HubManager  # noqa: PLC0415 - only what is measured is loaded
 
         async with HubManager() as manager:
             warm = manager.add(addresses[0])

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vegehub.fleet.registry import Registry
+from vegehub.fleet import Registry
 from vegehub.simulator import Simulation
 
 if TYPE_CHECKING:

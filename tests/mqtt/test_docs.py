@@ -23,7 +23,7 @@ from vegehub.mqtt.program import topic_lines
 from vegehub.mqtt.settings_file import VARIABLES
 from vegehub.mqtt.settings_schema import settings_schema
 from vegehub.mqtt.topics import Topics
-from vegehub.sleeping.presence import Presence
+from vegehub.sleeping import Presence
 
 PAGE = "docs/mqtt.md"
 EXAMPLES = ROOT / "examples" / "bridge"

@@ -19,7 +19,7 @@ from vegehub.mqtt.ledger import Ledger
 from vegehub.mqtt.messages import LastValues, presence_messages, update_messages
 from vegehub.mqtt.results import outcome_of_error
 from vegehub.mqtt.topics import CommandTopic, Topics
-from vegehub.sleeping.presence import Presence
+from vegehub.sleeping import Presence
 from vegehub.wire.layout import SlotLayout
 from vegehub.wire.models import HubInfo
 

@@ -28,7 +28,7 @@ from test_documents import ADDRESS, Block, Stage, blocks_of, went_well
 from test_documents import stage as hubs_and_server  # noqa: F401 - a fixture
 
 import vegehub
-from vegehub.fleet.manager import EventKind
+from vegehub.fleet import EventKind
 from vegehub.simulator import mdns
 from vegehub.simulator.mdns import HubAnnouncer, hub_txt
 

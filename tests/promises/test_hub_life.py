@@ -172,7 +172,7 @@ ROWS = (
     Row(("nothing",), "you call `add`", "added", ("added",), added),
     Row(("nothing",), "it announces itself and gives its MAC", "awake", ("added", "presence"), announces_itself),
     Row(HEARD, "it sends an update", "awake", ("presence", "update"), sends_an_update),
-    Row(HEARD, "a call of `run` reaches it", "awake", ("presence",), is_called),
+    Row(HEARD, "it answers a call", "awake", ("presence",), is_called),
     Row(HEARD, "it announces itself", "awake", ("presence",), announces_itself),
     Row(
         ("awake",),

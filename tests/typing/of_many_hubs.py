@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, assert_type
 
 from vegehub import (
     NOTHING_FOUND,
+    ActuatorState,
     DiscoveredHub,
     History,
     HistorySample,
@@ -17,6 +18,7 @@ from vegehub import (
     HubManager,
     HubRecord,
     ManagerEvent,
+    Member,
     PendingCommand,
     PendingQueue,
     PendingState,
@@ -26,6 +28,7 @@ from vegehub import (
     Reading,
     Registry,
     ServerChange,
+    SlotLayout,
     Update,
     UpdateReceiver,
     VegeHub,
@@ -118,11 +121,28 @@ async def managers(session: ClientSession, receiver: UpdateReceiver, path: Path)
 
         def heard(event: ManagerEvent) -> None:
             assert_type(event.record, HubRecord)
-            assert_type(event.detail, PresenceChange | Update | str | None)
+            assert_type(event.detail, PresenceChange | Update | ActuatorState | str | None)
 
         assert_type(manager.on("update", heard), Callable[[], None])
         await manager.save(path)
 
+        manager.on("actuator", heard)
+        member = manager.member("lawn")
+        assert_type(member, Member)
+        assert_type(member.id, str)
+        assert_type(member.hub, VegeHub)
+        assert_type(member.queue, PendingQueue)
+        assert_type(member.presence, Presence)
+        assert_type(member.layout, SlotLayout | None)
+        assert_type(member.period, float | None)
+        assert_type(member.power_mode, int | None)
+        assert_type(member.in_use, bool)
+        assert_type(member.actuators[0], ActuatorState)
+        assert_type(member.actuators[0].is_on, bool)
+        assert_type(member.actuators[0].since, datetime)
+
+        member.in_use = True  # type: ignore[misc]
+        member.actuators[0].is_on = False  # type: ignore[misc]
         manager.on("no such event", heard)  # type: ignore[arg-type]
         manager.on("update", told)  # type: ignore[arg-type]
         await manager.run(manager.hub)  # type: ignore[arg-type]

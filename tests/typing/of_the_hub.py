@@ -37,8 +37,7 @@ from vegehub import (
     update_data_to_latest_dict,
     vh400_transform,
 )
-from vegehub.hub.connection import HubConnection
-from vegehub.hub.watering import Watering
+from vegehub.hub import HubConnection, Watering
 
 
 def constructor(session: ClientSession, found: DiscoveredHub, info: dict[str, Any]) -> None:

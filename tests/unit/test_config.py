@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vegehub.exceptions import Outcome, VegeHubPayloadError, VegeHubValueError
-from vegehub.hub.backup import backup_document, diff, restore_document
+from vegehub.hub import backup_document, diff, restore_document
 from vegehub.wire.config import (
     ServerChange,
     check_api_key,

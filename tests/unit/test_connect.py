@@ -21,10 +21,8 @@ from vegehub import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.hub.connect import connect_receiver
-from vegehub.hub.local_address import local_address
-from vegehub.receiving.intake import Refusal
-from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.hub import connect_receiver, local_address
+from vegehub.receiving import Refusal, UpdateReceiver
 from vegehub.simulator import SimulatedHub
 
 if TYPE_CHECKING:

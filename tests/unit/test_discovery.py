@@ -36,8 +36,7 @@ from vegehub.exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.finding import discovery, multicast
-from vegehub.finding.discovery import NOTHING_FOUND, HubBrowser, discover
+from vegehub.finding import NOTHING_FOUND, HubBrowser, discover, discovery, multicast
 from vegehub.simulator import mdns
 from vegehub.simulator.mdns import HubAnnouncer, hub_txt
 from vegehub.wire.announcements import DiscoveredHub

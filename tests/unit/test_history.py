@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vegehub.exceptions import Outcome, VegeHubValueError
+from vegehub.receiving import History, HistorySample, HourlyMean
 from vegehub.receiving import history as module
-from vegehub.receiving.history import History, HistorySample, HourlyMean
 from vegehub.wire.models import Reading, Sample
 from vegehub.wire.updates import parse_update
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from vegehub.exceptions import VegeHubError, VegeHubPayloadError, VegeHubValueError
-from vegehub.receiving.history import History
+from vegehub.receiving import History
 from vegehub.receiving.journal import Journal, JournalEvent, VegeHubJournalError
 from vegehub.wire.updates import Update, parse_update
 
@@ -1075,7 +1075,7 @@ async def test_marks_give_way_before_an_update_is_refused(path: Path, clock: Clo
 
 _WRITER = """
 import asyncio, json, sys
-from vegehub.receiving.journal import Journal
+from vegehub.receiving import Journal
 
 async def main():
     path, first = sys.argv[1], int(sys.argv[2])
@@ -1092,7 +1092,7 @@ asyncio.run(main())
 
 _CONSUMER = """
 import asyncio, sys
-from vegehub.receiving.journal import Journal
+from vegehub.receiving import Journal
 
 async def main():
     async with Journal(sys.argv[1]) as journal:

@@ -23,14 +23,11 @@ from vegehub.exceptions import (
     VegeHubValueError,
 )
 from vegehub.finding import discovery
-from vegehub.fleet.manager import CONCURRENCY, HubManager, ManagerEvent
-from vegehub.fleet.registry import Registry
-from vegehub.receiving.history import HistorySample
-from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.fleet import CONCURRENCY, HubManager, ManagerEvent, Registry
+from vegehub.receiving import HistorySample, UpdateReceiver
 from vegehub.simulator import SimulatedHub, Simulation, mdns
 from vegehub.simulator.mdns import Announcement, HubAnnouncer
-from vegehub.sleeping import presence
-from vegehub.sleeping.presence import PresenceState
+from vegehub.sleeping import PresenceState, presence
 from vegehub.wire.announcements import DiscoveredHub
 from vegehub.wire.updates import Update, parse_update
 
@@ -258,9 +255,12 @@ async def test_a_hub_removed_in_the_middle_of_run_does_not_disturb_the_rest(
             holding.set()
         return await mac_of(hub)
 
-    async with manager.acquire("h1"):
-        running = asyncio.create_task(manager.run(func))
-        await holding.wait()
+    free = asyncio.Event()
+    acquired = await acquired_elsewhere(manager, "h1", free)
+    running = asyncio.create_task(manager.run(func))
+    await holding.wait()
+    free.set()
+    await acquired
     results = await running
     assert results["h0"] == simulation.hubs[0].mac
     assert isinstance(results["h1"], VegeHubValueError)
@@ -363,6 +363,21 @@ async def test_a_suspended_hub_is_left_alone(manager: HubManager, simulation: Si
     assert hub.requests == []
 
 
+async def acquired_elsewhere(manager: HubManager, key: str, free: asyncio.Event) -> asyncio.Task[VegeHub]:
+    """Have another task acquire a hub until ``free`` is set; it has it when this returns."""
+    begun = asyncio.Event()
+
+    async def hold() -> VegeHub:
+        async with manager.acquire(key) as hub:
+            begun.set()
+            await free.wait()
+            return hub
+
+    task = asyncio.create_task(hold())
+    await begun.wait()
+    return task
+
+
 # --- acquire ------------------------------------------------------------------------------------------------------------
 
 
@@ -378,23 +393,28 @@ async def test_a_hub_is_acquired_by_one_at_a_time_and_run_waits(manager: HubMana
         async with manager.acquire("shed"):
             order.append("second")
 
-    async with manager.acquire("shed") as held:
-        assert held is manager.hub("shed")
-        waiting = [asyncio.create_task(second()), asyncio.create_task(manager.run(func))]
-        await asyncio.sleep(0.05)
-        order.append("first")
+    free = asyncio.Event()
+    acquired = await acquired_elsewhere(manager, "shed", free)
+    waiting = [asyncio.create_task(second()), asyncio.create_task(manager.run(func))]
+    await asyncio.sleep(0.05)
+    order.append("first")
+    free.set()
+    assert await acquired is manager.hub("shed")
     await asyncio.gather(*waiting)
     assert order == ["first", "second", "run"]
 
 
 async def test_a_hub_that_does_not_become_free_in_time_raises_and_stays_usable(manager: HubManager) -> None:
     manager.add("127.0.1.1", id="shed")
-    async with manager.acquire("shed"):
-        for key, text in (("shed", "'shed' was not free"), (None, "no hub was free")):
-            with pytest.raises(VegeHubTimeoutError, match=text) as caught:
-                async with manager.acquire(key, timeout=0.05):
-                    pass
-            assert caught.value.outcome is Outcome.NOT_SENT
+    free = asyncio.Event()
+    acquired = await acquired_elsewhere(manager, "shed", free)
+    for key, text in (("shed", "'shed' was not free"), (None, "no hub was free")):
+        with pytest.raises(VegeHubTimeoutError, match=text) as caught:
+            async with manager.acquire(key, timeout=0.05):
+                pass
+        assert caught.value.outcome is Outcome.NOT_SENT
+    free.set()
+    await acquired
     async with manager.acquire("shed", timeout=LONG):
         pass
 

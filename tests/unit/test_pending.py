@@ -21,10 +21,10 @@ from vegehub import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.receiving import UpdateReceiver
 from vegehub.simulator import SimulatedHub
 from vegehub.simulator.power import PowerState
-from vegehub.sleeping.queue import PendingQueue, PendingState
+from vegehub.sleeping import PendingQueue, PendingState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -851,8 +851,8 @@ class TestEnd:
         program = """
 import asyncio
 from vegehub import VegeHub
-from vegehub.sleeping.queue import PendingQueue
-from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.sleeping import PendingQueue
+from vegehub.receiving import UpdateReceiver
 from vegehub.simulator import SimulatedHub
 from vegehub.simulator.power import PowerState
 

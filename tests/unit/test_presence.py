@@ -17,7 +17,7 @@ from vegehub import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.sleeping.presence import LONGEST_SILENCE, Presence, PresenceChange, PresenceState
+from vegehub.sleeping import LONGEST_SILENCE, Presence, PresenceChange, PresenceState
 from vegehub.wire.models import Reading, Sample
 from vegehub.wire.updates import Update
 

@@ -21,15 +21,13 @@ import pytest
 from aiohttp import web
 
 from vegehub.exceptions import Outcome, VegeHubConnectionError, VegeHubPayloadError, VegeHubValueError
-from vegehub.receiving.journal import Journal
-from vegehub.receiving.receiver import UpdateReceiver
-from vegehub.receiving.subscriptions import Stream, Subscribers
+from vegehub.receiving import Journal, Stream, Subscribers, UpdateReceiver
 from vegehub.wire.updates import Update, parse_update
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from vegehub.receiving.intake import Refusal
+    from vegehub.receiving import Refusal
 
 CORPUS = runpy.run_path(str(Path(__file__).parents[1] / "data" / "broken_updates.py"))
 A, B = "7C9EBD112233", "7C9EBD445566"

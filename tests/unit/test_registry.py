@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from vegehub import files
 from vegehub.exceptions import Outcome, VegeHubValueError
-from vegehub.fleet import registry
-from vegehub.fleet.registry import HubRecord, Registry
+from vegehub.fleet import HubRecord, Registry, registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -385,7 +384,7 @@ def test_a_save_that_failed_can_be_repeated(tmp_path: Path, monkeypatch: pytest.
 
 CRASH = """
 import json, os, pathlib, sys
-from vegehub.fleet.registry import Registry
+from vegehub.fleet import Registry
 
 path = pathlib.Path(sys.argv[1])
 CALLS = ("open", "write", "fsync", "replace", "rename", "close", "unlink")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from vegehub import Outcome, VegeHub, VegeHubValueError
 from vegehub.fleet.schema import check, named_schema
-from vegehub.hub.backup import backup_document
+from vegehub.hub import backup_document
 from vegehub.wire.redact import REDACTED
 
 if TYPE_CHECKING:

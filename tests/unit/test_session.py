@@ -17,7 +17,7 @@ import pytest
 from raw_hub import turn_the_loop, until, without_slowness
 
 from vegehub import Outcome, VegeHub, VegeHubSessionError, VegeHubTimeoutError, VegeHubValueError
-from vegehub.hub.session import SessionOwner
+from vegehub.hub import SessionOwner
 
 if TYPE_CHECKING:
     from vegehub.simulator import SimulatedHub

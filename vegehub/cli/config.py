@@ -11,8 +11,8 @@ import typer
 
 from vegehub.exceptions import VegeHubMismatchError
 from vegehub.files import read_limited, write_private
-from vegehub.hub.backup import FORMAT, restore_document
-from vegehub.hub.backup import diff as differences
+from vegehub.hub import BACKUP_FORMAT, restore_document
+from vegehub.hub import diff as differences
 from vegehub.wire import CONFIG_SECTIONS, decode_strict_json, redact
 
 from . import options
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vegehub import VegeHub
-    from vegehub.hub.backup import Difference
+    from vegehub.hub import Difference
 
 _MAX_FILE = 16 * 1024 * 1024
 
@@ -202,7 +202,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise unusable(path, err) from None
     if (
         not isinstance(document, dict)
-        or document.get("format") != FORMAT
+        or document.get("format") != BACKUP_FORMAT
         or not isinstance(document.get("config"), dict)
     ):
         raise usage(f"{path} is no backup of a hub")

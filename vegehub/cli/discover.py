@@ -10,8 +10,8 @@ import typer
 
 import vegehub
 from vegehub.exceptions import VegeHubError, VegeHubTimeoutError
-from vegehub.finding.discovery import NOTHING_FOUND
-from vegehub.finding.discovery import discover as find
+from vegehub.finding import NOTHING_FOUND
+from vegehub.finding import discover as find
 
 from . import options  # noqa: TC001 - Typer reads the annotations
 from .errors import NOT_REACHED, CommandError, unusable
@@ -81,7 +81,7 @@ def _listing(hubs: list[DiscoveredHub]) -> Any:
 
 async def _save(hubs: list[DiscoveredHub], path: Path, output: Output) -> None:
     """Add the hubs to a registry, with their MACs, by which they are known again at another address."""
-    from vegehub.fleet.registry import Registry  # noqa: PLC0415 - loads voluptuous, only to save
+    from vegehub.fleet import Registry  # noqa: PLC0415 - loads voluptuous, only to save
 
     try:
         registry = await Registry.async_load(path)

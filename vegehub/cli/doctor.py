@@ -16,10 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from vegehub.exceptions import VegeHubError
-from vegehub.finding.discovery import discover
-from vegehub.hub.connect import CONNECT_TIMEOUT, connect_receiver
-from vegehub.hub.local_address import local_address
-from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.finding import discover
+from vegehub.hub import CONNECT_TIMEOUT, connect_receiver, local_address
+from vegehub.receiving import UpdateReceiver
 from vegehub.testing.interruption import to_the_end
 from vegehub.wire import CUSTOM, HubAddress, normalize_mac, redact_url
 

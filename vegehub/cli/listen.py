@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vegehub.exceptions import VegeHubError
-from vegehub.hub.connect import connect_receiver
-from vegehub.hub.local_address import local_address
-from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.hub import connect_receiver, local_address
+from vegehub.receiving import UpdateReceiver
 from vegehub.testing.interruption import to_the_end
 from vegehub.wire import HubAddress, redact_url
 
@@ -30,9 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from vegehub.hub.connect import ReceiverConnection
-    from vegehub.receiving.intake import Refusal
-    from vegehub.receiving.journal import Journal
+    from vegehub.hub import ReceiverConnection
+    from vegehub.receiving import Journal, Refusal
     from vegehub.wire import Update
 
 _NAME = "vegehub listen"
@@ -116,7 +114,7 @@ async def _listen(output: Output, rows: Rows, wish: _Wish) -> None:
     async with AsyncExitStack() as stack:
         journal = None
         if wish.journal is not None:
-            from vegehub.receiving.journal import Journal  # noqa: PLC0415 - loads sqlite3, only to keep updates
+            from vegehub.receiving import Journal  # noqa: PLC0415 - loads sqlite3, only to keep updates
 
             journal = await stack.enter_async_context(Journal(wish.journal))
         receiver = UpdateReceiver(journal=journal, token=wish.token)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vegehub.exceptions import VegeHubValueError
-from vegehub.hub.arguments import MIN_ON
+from vegehub.hub import MIN_ON
 from vegehub.sensors import SensorCurve, sensor_curve
 
 from .durations import parse_duration

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from vegehub.fleet.registry import HubRecord
+    from vegehub.fleet import HubRecord
     from vegehub.vegehub import VegeHub
 
 
@@ -71,8 +71,7 @@ def run(
 async def _run(
     path: Path, func: Callable[[VegeHub], Awaitable[tuple[Any, str]]], output: Output, concurrency: int
 ) -> tuple[tuple[HubRecord, ...], dict[str, Any]]:
-    from vegehub.fleet.manager import HubManager  # noqa: PLC0415 - loads the whole library, which --help does not need
-    from vegehub.fleet.registry import Registry  # noqa: PLC0415 - loads voluptuous
+    from vegehub.fleet import HubManager, Registry  # noqa: PLC0415 - loads the whole library, which --help does not need
 
     try:
         registry = await Registry.async_load(path)

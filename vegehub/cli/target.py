@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import vegehub
 from vegehub.exceptions import VegeHubError, VegeHubValueError
-from vegehub.finding.discovery import HubBrowser
+from vegehub.finding import HubBrowser
 from vegehub.wire import HubAddress, normalize_mac
 
 from .errors import usage

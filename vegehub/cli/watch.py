@@ -23,7 +23,7 @@ from .trend import arrow, sparkline
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vegehub.fleet.manager import HubManager
+    from vegehub.fleet import HubManager
     from vegehub.sensors import SensorCurve
     from vegehub.vegehub import VegeHub
 
@@ -114,7 +114,7 @@ class _Board:
 
 
 async def _watch(board: _Board, hosts: list[str], every: float, count: int | None, timeout: float) -> int:
-    from vegehub.fleet.manager import HubManager  # noqa: PLC0415 - loads the whole library, which --help does not need
+    from vegehub.fleet import HubManager  # noqa: PLC0415 - loads the whole library, which --help does not need
 
     addresses = list(dict.fromkeys([await resolve(host, board.output) for host in hosts]))
     async with HubManager(follow=False) as manager:

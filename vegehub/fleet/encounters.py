@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vegehub.exceptions import VegeHubConnectionError, VegeHubError
-from vegehub.hub.local_address import local_address
+from vegehub.hub import local_address
 from vegehub.vegehub import VegeHub
 from vegehub.wire import HubAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vegehub.hub.session import SessionOwner
+    from vegehub.hub import SessionOwner
     from vegehub.wire import DiscoveredHub
 
-    from .members import Members
+    from .member import Member
     from .registry import HubRecord, Registry
 
 _LOGGER = logging.getLogger(__name__)
@@ -47,14 +47,14 @@ class Encounters:
     def __init__(
         self,
         registry: Registry,
-        members: Members,
+        member_of: Callable[[HubRecord], Member],
         owner: SessionOwner,
         tell: Callable[[str, HubRecord, str | None], object],
         *,
         follow: bool,
     ) -> None:
         self._registry = registry
-        self._members = members
+        self._member_of = member_of
         self._owner = owner
         self._tell = tell
         self._follow = follow
@@ -97,14 +97,11 @@ class Encounters:
             record = self._move(record, found)
         else:
             record = self._registry.update(record.id, name=found.name, firmware=found.firmware or None)
-        member = self._members.of(record)
-        if found.power_mode is not None:
-            member.presence.configured({"hub": {"power_mode": found.power_mode}})
-        member.announced()
+        self._member_of(record).announced(found)
         return record
 
     def _move(self, record: HubRecord, found: DiscoveredHub) -> HubRecord:
-        member = self._members.of(record)
+        member = self._member_of(record)
         moved = self._registry.update(
             record.id, address=found.address, name=found.name, firmware=found.firmware or None
         )

@@ -1,26 +1,26 @@
-"""Many hubs over one session: the joint between registry, history, discovery, receiver, queues and presence."""
+"""Many hubs over one session: the joint between registry, members, history, discovery and receiver."""
 # ruff: noqa: A002 - "id" is the word of the registry for what names a hub
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
-from vegehub.exceptions import VegeHubValueError
-from vegehub.finding.discovery import HubBrowser, discover
-from vegehub.hub.session import SessionOwner
-from vegehub.receiving.history import History
-from vegehub.receiving.subscriptions import Subscribers
+from vegehub.exceptions import Outcome, VegeHubTimeoutError, VegeHubValueError
+from vegehub.finding import HubBrowser, discover
+from vegehub.hub import SessionOwner, check_seconds
+from vegehub.receiving import History, Subscribers
+from vegehub.sleeping import PresenceState
 
 from .encounters import Encounters
-from .members import Members
+from .member import Member, outside
 from .registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -28,20 +28,22 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
     from zeroconf.asyncio import AsyncZeroconf
 
-    from vegehub.receiving.history import HistorySample, HourlyMean
-    from vegehub.receiving.receiver import UpdateReceiver
-    from vegehub.sleeping.presence import Presence, PresenceChange
-    from vegehub.sleeping.queue import PendingQueue
+    from vegehub.receiving import HistorySample, HourlyMean, UpdateReceiver
+    from vegehub.sleeping import PendingQueue, Presence, PresenceChange
     from vegehub.vegehub import VegeHub
     from vegehub.wire import Update
 
+    from .actuators import ActuatorState
     from .registry import HubRecord
 
 _ResultT = TypeVar("_ResultT")
 
-EventKind = Literal["added", "moved", "presence", "update", "suspended", "resumed", "removed"]
+EventKind = Literal["added", "moved", "presence", "update", "actuator", "suspended", "resumed", "removed"]
 
 CONCURRENCY = 32
+PATIENCE = 0.5
+"""Seconds after which a hub that has not answered in ``run`` gives its place to the next one."""
+_LONGEST_WAIT = 86_400.0
 _GRACE = 3.0  # seconds that callbacks get to end when the manager closes
 
 
@@ -52,8 +54,8 @@ class ManagerEvent:
     kind: EventKind
     record: HubRecord
     """As it is after the event; for "removed", as it was."""
-    detail: PresenceChange | Update | str | None = None
-    """"presence": the change; "update": the update; "moved": the address before."""
+    detail: PresenceChange | Update | ActuatorState | str | None = None
+    """"presence": the change; "update": the update; "actuator": what it does now; "moved": the address before."""
 
 
 class HubManager:
@@ -80,14 +82,13 @@ class HubManager:
         self._owner = SessionOwner(session, connection_limit=0)
         self._network: dict[str, Any] = {"zeroconf": zeroconf, "interfaces": interfaces}
         self._events: Subscribers[ManagerEvent] = Subscribers("manager")
-        self._members = Members(
-            self._registry, self._owner, lambda record, change: self._tell("presence", record, change)
-        )
-        self._encounters = Encounters(self._registry, self._members, self._owner, self._tell, follow=follow)
+        self._members: dict[str, Member] = {}
+        self._freed = asyncio.Event()
+        self._encounters = Encounters(self._registry, self._member_of, self._owner, self._tell, follow=follow)
 
     async def __aenter__(self) -> Self:
         for record in self._registry:
-            self._members.of(record)
+            self._member_of(record)
         return self
 
     async def __aexit__(
@@ -97,7 +98,7 @@ class HubManager:
 
     async def close(self) -> None:
         """End what is queued with NOT_SENT, and close the session if it was opened here; may be repeated."""
-        await self._members.close()
+        await asyncio.gather(*(self._drop(known) for known in tuple(self._members)))
         await self._events.close(_GRACE)
         await self._owner.close()
 
@@ -125,34 +126,38 @@ class HubManager:
 
     async def remove(self, key: str) -> HubRecord:
         """Forget a hub and its history; what is queued for it ends with NOT_SENT."""
-        record = self._registry.remove(self._members.record(key).id)
+        record = self._registry.remove(self._record(key).id)
         self._history.clear(record.id)
-        await self._members.drop(record.id)
+        await self._drop(record.id)
         return self._tell("removed", record)
 
     def suspend(self, key: str) -> HubRecord:
         """Leave a hub alone: no ``run``, no ``acquire``; its updates are not taken and start nothing; the record stays."""
-        return self._tell("suspended", self._registry.suspend(self._members.record(key).id))
+        return self._tell("suspended", self._registry.suspend(self._record(key).id))
 
     def resume(self, key: str) -> HubRecord:
         """Take a suspended hub up again."""
-        return self._tell("resumed", self._registry.resume(self._members.record(key).id))
+        return self._tell("resumed", self._registry.resume(self._record(key).id))
 
     async def save(self, path: str | Path) -> None:
         """Write the records to a file, off the loop; ``HubManager(registry=await Registry.async_load(path))`` reads it."""
         await self._registry.async_save(path)
 
+    def member(self, key: str) -> Member:
+        """Return what is known of a hub while the manager runs, and what looks after it; the same object every time."""
+        return self._member_of(self._record(key))
+
     def hub(self, key: str) -> VegeHub:
         """Return the one object for a hub; it uses the manager's session."""
-        return self._members.of(self._members.record(key)).hub
+        return self.member(key).hub
 
     def queue(self, key: str) -> PendingQueue:
         """Return what waits for a hub; it is sent after the hub's updates and announcements."""
-        return self._members.of(self._members.record(key)).queue
+        return self.member(key).queue
 
     def presence(self, key: str) -> Presence:
         """Return whether a hub is awake."""
-        return self._members.of(self._members.record(key)).presence
+        return self.member(key).presence
 
     # Finding them
 
@@ -180,20 +185,60 @@ class HubManager:
     ) -> dict[str, _ResultT | Exception]:
         """Await ``func(hub)`` for each hub that is not suspended; return the result, or the error, by id.
 
-        ``concurrency`` hubs at once, of which one that does not answer counts for a second only, a quarter if it may sleep.
-        ``progress(done, total)`` is called after each; it may be async, and if it raises that is logged.
+        ``concurrency`` hubs at once, those first that are known to be awake; one that does not answer counts for a second
+        at most. ``progress(done, total)`` is called after each; it may be async, and if it raises that is logged.
+        VegeHubValueError, and nothing is done, inside ``acquire`` or ``run`` of one of these hubs.
         """
-        return await self._members.run(func, progress, concurrency)
+        if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
+            raise VegeHubValueError(f"concurrency must be an int from 1, not {concurrency!r:.40}")
+        members = self._active()
+        for member in members:
+            member.check_not_mine()
+        results: dict[str, _ResultT | Exception] = {}
+        done: Subscribers[tuple[int, int]] = Subscribers("run")
+        if progress is not None:
+            done.subscribe(lambda counts: progress(*counts))
+        places = asyncio.Semaphore(concurrency)
+        busy: set[Member] = set()
+
+        async def one(member: Member) -> None:
+            await places.acquire()
+            busy.add(member)
+            try:
+                results[member.id] = await member.run(func)
+            finally:
+                _give_back(places, busy, member)
+            done.offer((len(results), len(members)))
+
+        relieving = asyncio.create_task(_relieve(places, busy)) if len(members) > concurrency else None
+        try:
+            async with asyncio.TaskGroup() as group:
+                for member in sorted(members, key=lambda member: member.presence.state is not PresenceState.AWAKE):
+                    group.create_task(one(member), name=f"vegehub: run on {member.id}")
+        finally:
+            if relieving is not None:
+                relieving.cancel()
+            await done.close(_GRACE)
+        return {member.id: results[member.id] for member in members}
 
     @asynccontextmanager
     async def acquire(self, id: str | None = None, timeout: float = 30.0) -> AsyncIterator[VegeHub]:
         """Have one hub, or any that is free, alone for a sequence of calls: ``async with manager.acquire("shed") as hub``.
 
         Other ``acquire`` and ``run`` and queued commands wait; an OFF never does. VegeHubTimeoutError with NOT_SENT if
-        it is not free within ``timeout`` seconds.
+        it is not free within ``timeout`` seconds. VegeHubValueError inside ``acquire`` or ``run`` of the same hub, and in
+        a task that was started there: it would wait for itself.
         """
-        async with self._members.acquire(id, timeout) as hub:
-            yield hub
+        seconds = check_seconds("timeout", timeout, 0, _LONGEST_WAIT)
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(seconds):
+                    member = await self._any_free() if id is None else self._in_service(id)
+                    await stack.enter_async_context(member.alone())
+            except TimeoutError as err:
+                what = "no hub was" if id is None else f"the hub {id!r} was not"
+                raise VegeHubTimeoutError(f"{what} free within {seconds:g} s", outcome=Outcome.NOT_SENT) from err
+            yield member.hub
 
     # What they say
 
@@ -212,31 +257,27 @@ class HubManager:
 
         Old firmware sends no MAC: such a hub is known by its key, if it was added with ``id=update.hub_key``.
         """
-        if (record := self._members.sender(update)) is not None:
-            came = update.received_at or datetime.now(UTC)
-            self._history.add(record.id, update, arrived=came)
-            if record.last_seen is None or record.last_seen < came:
-                record = self._registry.update(record.id, last_seen=came)
-            self._members.of(record).heard(update)
-            self._tell("update", record, update)
+        if (record := self._sender(update)) is not None:
+            self._history.add(record.id, update, arrived=update.received_at)
+            self._member_of(record).heard(update)
+            self._tell("update", self._registry[record.id], update)
 
     def notify_awake(self, update: Update) -> None:
         """Say that the reply to an update has been written: what is queued for its hub is sent."""
-        if (record := self._members.sender(update)) is not None:
-            # Without the update: the queue knows its hub by the MAC alone.
-            self._members.of(record).queue.notify_awake()
+        if (record := self._sender(update)) is not None:
+            self._member_of(record).replied()
 
     def history(self, id: str, slot: int | None = None, since: datetime | None = None) -> tuple[HistorySample, ...]:
         """Return what a hub measured; see ``History.query``."""
-        return self._history.query(self._members.record(id).id, slot, since)
+        return self._history.query(self._record(id).id, slot, since)
 
     def hourly(self, id: str, slot: int, since: datetime | None = None) -> tuple[HourlyMean, ...]:
         """Return the hourly means of a slot; see ``History.hourly``."""
-        return self._history.hourly(self._members.record(id).id, slot, since)
+        return self._history.hourly(self._record(id).id, slot, since)
 
     def clear_history(self, id: str | None = None) -> None:
         """Forget what a hub, or all of them, measured."""
-        self._history.clear(None if id is None else self._members.record(id).id)
+        self._history.clear(None if id is None else self._record(id).id)
 
     def on(self, event: EventKind, callback: Callable[[ManagerEvent], object]) -> Callable[[], None]:
         """Call ``callback`` (plain or async) at each event of a kind; return what ends that, callable twice.
@@ -247,8 +288,85 @@ class HubManager:
             raise VegeHubValueError(f"no event {event!r:.40}; known are {', '.join(get_args(EventKind))}")
         return self._events.subscribe(callback, lambda happened: happened.kind == event)
 
-    def _tell(self, kind: str, record: HubRecord, detail: PresenceChange | Update | str | None = None) -> HubRecord:
-        if kind == "added":
-            self._members.of(record)
-        self._events.offer(ManagerEvent(kind=cast("EventKind", kind), record=record, detail=detail))
+    # Below the public methods
+
+    def _tell(
+        self, kind: str, record: HubRecord, detail: PresenceChange | Update | ActuatorState | str | None = None
+    ) -> HubRecord:
+        if kind in ("added", "resumed"):
+            self._member_of(record)
+            self._freed.set()
+        outside(self._events.offer, ManagerEvent(kind=cast("EventKind", kind), record=record, detail=detail))
         return record
+
+    def _record(self, key: str) -> HubRecord:
+        record = self._registry.get(key)
+        if record is None:
+            raise VegeHubValueError(f"no hub {key!r:.80} in the registry")
+        return record
+
+    def _member_of(self, record: HubRecord) -> Member:
+        """Return the member that belongs to a record, made when it is first asked for."""
+        member = self._members.get(record.id)
+        if member is None:
+            member = Member(record, self._registry, self._owner, tell=self._tell, freed=self._freed.set)
+            self._members[record.id] = member
+        if record.mac and not member.hub.mac_address:
+            # Learned from elsewhere; without it nothing is proved.
+            member.hub.connection.identity.mac = record.mac
+        return member
+
+    def _active(self) -> tuple[Member, ...]:
+        return tuple(self._member_of(record) for record in self._registry if not record.suspended)
+
+    def _in_service(self, key: str) -> Member:
+        record = self._record(key)
+        if record.suspended:
+            raise VegeHubValueError(f"the hub {record.id!r} is suspended")
+        return self._member_of(record)
+
+    async def _any_free(self) -> Member:
+        while True:
+            members = self._active()
+            if not members:
+                raise VegeHubValueError("there is no hub, or all are suspended")
+            for member in members:
+                if not member.in_use:
+                    return member
+            self._freed.clear()
+            await self._freed.wait()
+
+    async def _drop(self, id: str) -> None:
+        member = self._members.pop(id, None)
+        if member is not None:
+            await member.end()
+
+    def _sender(self, update: Update) -> HubRecord | None:
+        """Return the record of the hub that sent an update; None if it is not there, or suspended.
+
+        Without a MAC it is the record that has the update's ``hub_key`` for its id, and no other: all else that might
+        tell the hub, its address or a key that was seen beside a MAC, may be another hub's.
+        """
+        if update.mac:
+            record = self._registry.by_mac(update.mac)
+        else:
+            # What looks like a channel could also be read as an address.
+            record = self._registry.get(update.hub_key)
+            record = record if record is not None and record.id == update.hub_key else None
+        return None if record is None or record.suspended else record
+
+
+async def _relieve(places: asyncio.Semaphore, busy: set[Member]) -> None:
+    """Take the place of each hub that has been silent for a while: a sleeper would keep it until its call times out."""
+    while True:
+        before = {member: member.hub.counters["calls"] for member in busy}
+        await asyncio.sleep(PATIENCE)
+        for member, calls in before.items():
+            if member.hub.counters["calls"] == calls:
+                _give_back(places, busy, member)
+
+
+def _give_back(places: asyncio.Semaphore, busy: set[Member], member: Member) -> None:
+    if member in busy:
+        busy.remove(member)
+        places.release()

@@ -144,6 +144,10 @@ class Registry:
         """Change what is given and keep the rest; return the new record."""
         if last_seen is not None and last_seen.tzinfo is None:
             raise VegeHubValueError("last_seen must be an aware datetime")
+        if address is None and mac is None and name is None and firmware is None and metadata is None:
+            # A moment comes with every answer of every hub, and may be any.
+            record = self._records[id] = replace(self[id], last_seen=last_seen or self[id].last_seen)
+            return record
         changes = {
             "address": address,
             "mac": None if mac is None else _mac(mac),
@@ -153,9 +157,7 @@ class Registry:
             "last_seen": last_seen,
         }
         given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
-        record = replace(self[id], **given)
-        # A moment comes with every update of every hub and needs no check against the schema.
-        return self._put(record if given.keys() <= {"last_seen"} else _checked(record))
+        return self._put(_checked(replace(self[id], **given)))
 
     def __getitem__(self, id: str) -> HubRecord:
         try:

@@ -11,9 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubValueError
-from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_seconds
-from vegehub.hub.backup import FORMAT as BACKUP_FORMAT
-from vegehub.hub.backup import VERSION as BACKUP_VERSION
+from vegehub.hub import BACKUP_FORMAT, BACKUP_VERSION, MAX_DURATION, MIN_ON, check_seconds
 from vegehub.wire import HubAddress, check_server_url, contains_redacted, kind, normalize_mac
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from vegehub.exceptions import (
     Outcome,
@@ -35,10 +35,8 @@ from .local_address import local_address
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from vegehub.receiving.intake import Refusal
-    from vegehub.receiving.receiver import UpdateReceiver
-    from vegehub.vegehub import VegeHub
-    from vegehub.wire import ServerChange, Update
+    from vegehub.receiving import Refusal, UpdateReceiver
+    from vegehub.wire import HubInfo, Server, ServerChange, Update
 
 CONNECT_TIMEOUT = 30.0
 """Seconds within which the first update must come."""
@@ -51,11 +49,41 @@ _FORBIDDEN = 403
 _Result = TypeVar("_Result")
 
 
+class ReportingHub(Protocol):
+    """What is needed of a `VegeHub` to point it at a receiver."""
+
+    @property
+    def ip_address(self) -> str:
+        """Where it is."""
+
+    @property
+    def mac_address(self) -> str:
+        """Its MAC, "" until known."""
+
+    async def get_info(self) -> HubInfo:
+        """Read what it says of itself, and so its MAC."""
+
+    async def configure_server(
+        self, url: str, *, api_key: str = "", name: str = DEFAULT_NAME, dry_run: bool = False
+    ) -> ServerChange:
+        """Point it at a server."""
+
+    async def list_servers(self) -> tuple[Server, ...]:
+        """Read where it reports to."""
+
+    async def remove_server(self, change: ServerChange) -> None:
+        """Bring back what was there before."""
+
+    async def request_update(self) -> bool:
+        """Ask for an update now."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverConnection:
     """A hub that reports to a receiver, as an update has proved."""
 
-    hub: VegeHub
+    hub: ReportingHub
+    """The hub that was given."""
     change: ServerChange
     """What was changed on the hub; ``change.to_dict()`` survives a restart, for ``VegeHub.remove_server``."""
     update: Update
@@ -69,7 +97,7 @@ class ReceiverConnection:
 
 
 async def connect_receiver(
-    hub: VegeHub,
+    hub: ReportingHub,
     receiver: UpdateReceiver,
     *,
     name: str = DEFAULT_NAME,
@@ -120,7 +148,7 @@ async def connect_receiver(
 class _Attempt:
     """One attempt: what was changed so far, and what came in at the receiver."""
 
-    def __init__(self, hub: VegeHub, url: str, plan: ServerChange, remote: str, api_key: str) -> None:
+    def __init__(self, hub: ReportingHub, url: str, plan: ServerChange, remote: str, api_key: str) -> None:
         self.change = plan
         self._hub = hub
         self._url = url

@@ -28,7 +28,7 @@ from .arguments import check_retries, check_slot
 from .command import Command
 from .failures import HTTP_OK, Failure
 from .session import SessionOwner
-from .transport import Request, Transport, turn_of
+from .transport import Request, Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vegehub.wire import Call, HubAddress
 
     from .identity import Identity
-    from .transport import Turn
+    from .turn import Turn
 
 _Parsed = TypeVar("_Parsed")
 
@@ -62,6 +62,8 @@ class HubConnection:
         """The hub's own ``hub`` object as last read, or as given; None if there is none."""
         self.verify_mac = verify_mac
         self.owner_is_lent = False
+        self.on_answer: Callable[[Call, Any, Any], object] | None = None
+        """Called with call, payload and reply whenever the hub has answered a call well, or taken it."""
         self._transport = Transport(owner, timeout)
 
     # Who and where
@@ -92,9 +94,11 @@ class HubConnection:
 
     def with_own_session(self) -> HubConnection:
         """Return a connection to the same hub that opens a session of its own; its owner is to be closed."""
-        return HubConnection(
+        own = HubConnection(
             SessionOwner(), self.identity, timeout=self.timeout, verify_mac=self.verify_mac, info=self.info
         )
+        own.on_answer = self.on_answer
+        return own
 
     def move_to(self, address: HubAddress) -> None:
         """Send the calls that begin from now on to ``address``; those that wait are ended, and nothing is proved there."""
@@ -178,7 +182,7 @@ class HubConnection:
 
         VegeHubTimeoutError if another one holds it for longer than ``timeout``.
         """
-        lock = turn_of(self.identity).configuration
+        lock = self.identity.turn.configuration
         host = self.identity.host
         try:
             async with asyncio.timeout(self.timeout):
@@ -247,7 +251,7 @@ class HubConnection:
 
     async def _attempt(self, request: Request, *, only_proves: bool = False) -> Any:
         identity, command = request.identity, request.command
-        turn = turn_of(identity)
+        turn = identity.turn
         if command is not None:
             command.last = Outcome.NOT_SENT
         if not turn.try_take():
@@ -262,6 +266,8 @@ class HubConnection:
             reply = await self._transport.exchange(turn, request)
             if identity is not self.identity and not request.writes:
                 self._end_moved(request)  # what another address has answered says nothing of the hub at this one
+            if self.on_answer is not None:
+                self.on_answer(request.call, request.payload, reply)
             return reply
         except BaseException:
             identity.void()

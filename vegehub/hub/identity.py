@@ -10,10 +10,12 @@ from yarl import URL
 from vegehub.exceptions import VegeHubValueError
 from vegehub.wire import normalize_mac
 
+from .turn import turn_at
+
 if TYPE_CHECKING:
     from vegehub.wire import HubAddress
 
-    from .transport import Turn
+    from .turn import Turn
 
 PROOF_LIFETIME = 60.0
 """Seconds for which a proof holds."""
@@ -25,7 +27,7 @@ class Identity:
     A proof narrows the window in which DHCP may have handed the address to another hub; it does not close it.
     """
 
-    __slots__ = ("_base", "_proved_at", "_proved_mac", "_urls", "address", "host", "is_pinned", "mac", "turn")
+    __slots__ = ("_base", "_proved_at", "_proved_mac", "_turn", "_urls", "address", "host", "is_pinned", "mac")
 
     def __init__(self, address: HubAddress, mac: str = "", *, is_pinned: bool = False) -> None:
         self.address = address
@@ -35,8 +37,7 @@ class Identity:
         """As the caller gave it, or 12 upper-case hex digits once the hub has said it; "" until known."""
         self.is_pinned = is_pinned
         """True where the MAC belongs to a record that only its owner changes."""
-        self.turn: Turn | None = None
-        """The turn of this address, once ``transport.turn_of`` has looked it up."""
+        self._turn: Turn | None = None
         self._base = URL(address.url)
         self._urls: dict[str, URL] = {}
         self._proved_mac = ""
@@ -52,6 +53,15 @@ class Identity:
     def moved_to(self, address: HubAddress) -> Identity:
         """Return the same hub at another address, where nothing is proved."""
         return Identity(address, self.mac, is_pinned=self.is_pinned)
+
+    @property
+    def turn(self) -> Turn:
+        """The turn of this address in the running loop."""
+        loop = asyncio.get_running_loop()
+        turn = self._turn
+        if turn is None or turn.loop is not loop:
+            turn = self._turn = turn_at(self.address.key, loop)
+        return turn
 
     @property
     def expected(self) -> str:

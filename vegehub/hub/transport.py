@@ -1,17 +1,13 @@
-"""The request rule: one request to a hub at a time, each within its deadline, read to its end.
+"""The request rule: one request in a hub's turn, within its deadline, read to its end.
 
-``Turn`` says whose request is next, OFF before all others. ``Transport.exchange`` makes one request in a turn and sends
-it again where a kept-alive connection turned out to be dead, ``_send`` talks to aiohttp and reads the whole body,
-``_answer`` judges the reply. Whatever fails leaves as an error of this library; see ``failures.py``.
+``Transport.exchange`` makes one request and sends it again where a kept-alive connection turned out to be dead, ``_send``
+talks to aiohttp and reads the whole body, ``_judge`` judges the reply. Whatever fails leaves as an error of this
+library; see ``failures.py``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import weakref
-from collections import deque
-from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -37,97 +33,15 @@ if TYPE_CHECKING:
     from .command import Command
     from .identity import Identity
     from .session import SessionOwner
+    from .turn import Turn
 
 _LOGGER = logging.getLogger(__name__)
 
 MAX_REPLY = 1024 * 1024
 """Bytes of the longest reply that is read."""
-REUSE_WINDOW = 15.0
-"""Seconds for which aiohttp keeps an idle connection: a call that follows within them was probably sent on it."""
 _CONNECT_SHARE = 0.8
 """Part of the deadline that connecting may take, so that it ends first and is told from an unanswered request."""
 _NO_LIMITS = aiohttp.ClientTimeout(total=None)
-
-
-class Turn:
-    """One hub's turn, shared by all objects of an event loop: one request at a time, OFF before all that waits."""
-
-    __slots__ = ("__weakref__", "_ended_at", "_first", "_is_taken", "_others", "configuration", "loop", "session")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.configuration = asyncio.Lock()
-        """Held over reading, planning and writing: one change of configuration at a time."""
-        self.session: weakref.ref[aiohttp.ClientSession] | None = None
-        """Of the last request that ended well, and may have left a connection to be used again."""
-        self._ended_at = 0.0
-        self._is_taken = False
-        self._first: deque[asyncio.Future[None]] = deque()
-        self._others: deque[asyncio.Future[None]] = deque()
-
-    def try_take(self) -> bool:
-        """Take the turn if it is free; ``give_back`` ends it."""
-        is_free = not self._is_taken
-        self._is_taken = True
-        return is_free
-
-    async def take(self, seconds: float, *, first: bool) -> None:
-        """Wait for the turn, TimeoutError if it does not come within ``seconds``; ``give_back`` ends it."""
-        if self.try_take():
-            return
-        place = self.loop.create_future()
-        waiting = self._first if first else self._others
-        waiting.append(place)
-        try:
-            async with asyncio.timeout(seconds):
-                await place
-        except BaseException:
-            if place.done() and not place.cancelled():
-                self.give_back()  # it came at the very moment when it was no longer wanted
-            else:
-                with suppress(ValueError):
-                    waiting.remove(place)
-            raise
-
-    def give_back(self) -> None:
-        """Let the next one have the turn."""
-        for waiting in (self._first, self._others):
-            while waiting:
-                place = waiting.popleft()
-                if not place.done():
-                    place.set_result(None)
-                    return
-        self._is_taken = False
-
-    def may_reuse(self, session: aiohttp.ClientSession) -> bool:
-        """Say whether a request now is probably sent on the connection of the one before."""
-        is_known = self.session is not None and self.session() is session
-        return is_known and self.loop.time() - self._ended_at <= REUSE_WINDOW
-
-    def ended_well(self, session: aiohttp.ClientSession) -> None:
-        """Take note that a request ended well, and left its connection open."""
-        try:
-            self.session = weakref.ref(session)
-        except TypeError:  # of a stand-in without weak references nothing need be known
-            return
-        self._ended_at = self.loop.time()
-
-
-# By the id of the loop: a turn holds its loop, so that while it is here no other loop can have that id.
-_turns: weakref.WeakValueDictionary[tuple[int, str, int], Turn] = weakref.WeakValueDictionary()
-
-
-def turn_of(identity: Identity) -> Turn:
-    """Return the turn of the hub at an address in the running loop."""
-    loop = asyncio.get_running_loop()
-    turn = identity.turn
-    if turn is None or turn.loop is not loop:
-        key = (id(loop), *identity.address.key)
-        turn = _turns.get(key)
-        if turn is None:
-            turn = _turns[key] = Turn(loop)
-        identity.turn = turn
-    return turn
 
 
 class Request:

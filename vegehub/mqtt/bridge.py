@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from vegehub import __version__
 from vegehub.exceptions import VegeHubError
-from vegehub.hub.session import SessionOwner
-from vegehub.receiving.journal import Journal
-from vegehub.receiving.receiver import UpdateReceiver
+from vegehub.hub import SessionOwner
+from vegehub.receiving import Journal, UpdateReceiver
 
 from .board import Board
 from .broker import Broker

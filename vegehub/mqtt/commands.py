@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from vegehub.exceptions import VegeHubValueError
-from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_seconds
+from vegehub.hub import MAX_DURATION, MIN_ON, check_seconds
 from vegehub.wire import decode_strict_json, kind
 
 MAX_COMMAND = 4096

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from vegehub import __version__
-from vegehub.sleeping.presence import PresenceState
+from vegehub.sleeping import PresenceState
 
 from .messages import OFF, ON, Message
 from .topics import DEFAULT_DISCOVERY, Topics

@@ -30,7 +30,7 @@ from .results import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from vegehub.sleeping.pending import PendingCommand
+    from vegehub.sleeping import PendingCommand
 
     from .client import Incoming
     from .hub import BridgedHub

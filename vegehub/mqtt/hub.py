@@ -7,8 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubError
-from vegehub.sleeping.presence import Presence, PresenceState
-from vegehub.sleeping.queue import PendingQueue
+from vegehub.sleeping import PendingQueue, Presence, PresenceState
 from vegehub.vegehub import VegeHub
 
 from .facts import Facts
@@ -17,9 +16,9 @@ from .messages import OFF, ON
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from vegehub.hub.session import SessionOwner
+    from vegehub.hub import SessionOwner
     from vegehub.sensors import SensorCurve
-    from vegehub.sleeping.pending import PendingCommand
+    from vegehub.sleeping import PendingCommand
     from vegehub.wire import HubInfo, SlotLayout, Update
 
     from .settings import HubSettings

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubValueError
-from vegehub.sleeping.presence import PresenceState
+from vegehub.sleeping import PresenceState
 from vegehub.wire import SlotKind, redact
 
 from .turn import OFFLINE, ONLINE
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vegehub.sensors import SensorCurve
-    from vegehub.sleeping.presence import Presence
+    from vegehub.sleeping import Presence
     from vegehub.wire import Reading, SlotLayout, Update
 
     from .topics import Topics

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import Outcome, VegeHubValueError
-from vegehub.sleeping.pending import PendingState
+from vegehub.sleeping import PendingState
 
 from .messages import iso
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from vegehub.exceptions import VegeHubError
-    from vegehub.sleeping.pending import PendingCommand
+    from vegehub.sleeping import PendingCommand
 
     from .commands import Command
 

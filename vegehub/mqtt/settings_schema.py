@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubValueError
 from vegehub.fleet.schema import invalid, is_bool, is_list, is_object, library, object_of, required
-from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_seconds
+from vegehub.hub import MAX_DURATION, MIN_ON, check_seconds
 from vegehub.sensors import sensor_curve
 from vegehub.wire import HubAddress, normalize_mac
 

@@ -10,12 +10,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from vegehub.exceptions import Outcome, VegeHubError, VegeHubTimeoutError, VegeHubValueError
-from vegehub.hub.arguments import MAX_DURATION, check_seconds
+from vegehub.hub import MAX_DURATION, check_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Generator, Hashable
 
-    from vegehub.hub.command import Command
+    from vegehub.hub import Command
 
 _LOGGER = logging.getLogger(__name__)
 

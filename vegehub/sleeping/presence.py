@@ -15,7 +15,7 @@ from vegehub.exceptions import (
     VegeHubError,
     VegeHubValueError,
 )
-from vegehub.hub.arguments import check_seconds
+from vegehub.hub import check_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

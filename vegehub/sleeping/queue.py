@@ -21,7 +21,7 @@ from vegehub.exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_document, check_seconds, check_slot
+from vegehub.hub import MAX_DURATION, MIN_ON, check_document, check_seconds, check_slot
 from vegehub.wire import DEFAULT_NAME, check_api_key, check_server_name, check_server_url, normalize_mac
 
 from .pending import Entry, Expiry, Kind, PendingCommand, PendingState, Waiting
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
     from types import TracebackType
 
-    from vegehub.hub.command import Command
+    from vegehub.hub import Command
     from vegehub.vegehub import VegeHub
     from vegehub.wire import ServerChange, Update
 
@@ -115,6 +115,11 @@ class PendingQueue:
     def waiting(self) -> tuple[PendingCommand[Any], ...]:
         """What waits, in the order of sending, an OFF that an ON hides included; what is being sent is not in it."""
         return tuple(self._handle(entry) for entry in self._list.in_order())
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether something other than an OFF is being sent; ``held`` waits for that."""
+        return not self._nothing_but_off.is_set()
 
     async def __aenter__(self) -> Self:
         return self

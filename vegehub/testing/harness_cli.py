@@ -214,7 +214,7 @@ async def _test(options: argparse.Namespace, report: Report, write: Write) -> No
 
 async def _discovered(options: argparse.Namespace, write: Write) -> str:
     try:
-        from vegehub.finding.discovery import NOTHING_FOUND, discover  # noqa: PLC0415 - loads zeroconf
+        from vegehub.finding import NOTHING_FOUND, discover  # noqa: PLC0415 - loads zeroconf
     except ImportError as error:
         raise UsageError(f"discovery is not available here: {error}") from None
     interfaces = [options.interface] if options.interface else None

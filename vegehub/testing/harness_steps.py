@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from vegehub import Outcome, VegeHub, VegeHubConnectionError, VegeHubError, VegeHubSessionError, VegeHubValueError
-from vegehub.hub.backup import diff
-from vegehub.hub.local_address import local_address
+from vegehub.hub import diff, local_address
 from vegehub.wire import HubAddress, parse_update
 
 from .harness import NotApplicableError, Step, StepError, check, insist

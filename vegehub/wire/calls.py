@@ -59,6 +59,11 @@ def actuator_command(state: int, slot: int, duration: float) -> dict[str, Any]:
     return {"target": slot, "duration": duration, "state": state}
 
 
+def commanded(body: dict[str, Any]) -> tuple[int, bool, float]:
+    """Return slot (0-based), ON and duration in seconds of such a body."""
+    return body["target"], bool(body["state"]), body["duration"]
+
+
 def clock(epoch: int) -> dict[str, Any]:
     """Return the body that sets the hub's clock to Unix seconds."""
     return {"epoch": epoch}

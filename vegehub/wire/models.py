@@ -280,6 +280,18 @@ def parse_actuators(payload: object) -> tuple[Actuator, ...]:
     return tuple(Actuator.parse(entry, f"actuators[{index}]") for index, entry in enumerate(entries))
 
 
+def actuator_states(payload: object) -> dict[int, bool]:
+    """Return which actuators a reply to ``actuators/status`` tells of, by slot (0-based), and whether each is on.
+
+    An entry without a slot and a state is left out, and nothing else in it matters.
+    """
+    return {
+        entry["slot"]: bool(entry["state"])
+        for entry in actuator_list(payload) or ()
+        if isinstance(entry, dict) and type(entry.get("slot")) is int and entry.get("state") in (0, 1)
+    }
+
+
 def actuator_state(entries: Sequence[object], slot: int) -> bool | None:
     """Return whether actuator ``slot`` (0-based) is on, whatever the entries of others hold; None if it is not there.
 
