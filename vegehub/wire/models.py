@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from vegehub.exceptions import VegeHubPayloadError
+from vegehub.exceptions import VegeHubPayloadError, VegeHubValueError
 
 from .payload import as_count, as_int, as_list, as_number, as_object, as_text, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from vegehub.sensors import SensorCurve
 
 _MAC_DIGITS = 12
 
@@ -166,11 +168,31 @@ class Reading:
     slot: int
     samples: tuple[Sample, ...] = ()
     """Oldest first."""
+    name: str = field(default="", kw_only=True, repr=False, compare=False)
+    """What people call the input or actuator, by the wiring; "" while nothing says what the slot is."""
+    sensor: SensorCurve | None = field(default=None, kw_only=True, repr=False, compare=False)
+    """What is plugged in, by the wiring; None for an actuator, and while nothing says what the slot is."""
 
     @property
     def latest(self) -> Sample | None:
         """The newest sample; None if there is none."""
         return self.samples[-1] if self.samples else None
+
+    @property
+    def quantity(self) -> float | None:
+        """What the sensor measured last, in ``unit``; None without a sensor or a sample."""
+        sample = self.latest
+        if sample is None or self.sensor is None:
+            return None
+        try:
+            return self.sensor.convert(sample.value)
+        except VegeHubValueError:
+            return None  # so many volts that no number is left
+
+    @property
+    def unit(self) -> str:
+        """The unit of ``quantity``, such as "%"; "" where there is none."""
+        return "" if self.sensor is None else self.sensor.unit
 
 
 def parse_last_readings(payload: object) -> tuple[Reading, ...]:
