@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .wire.models import Actuator, HubInfo, Reading, Sample, WifiInfo
     from .wire.servers import Server, ServerChange
     from .wire.updates import Update, parse_update
+    from .wiring import WiredActuator, WiredInput, Wiring
 
 __version__ = "0.2.0"
 
@@ -92,6 +93,9 @@ _MODULE_OF = {
     "VegeHubTimeoutError": "exceptions",
     "VegeHubValueError": "exceptions",
     "WifiInfo": "wire.models",
+    "WiredActuator": "wiring",
+    "WiredInput": "wiring",
+    "Wiring": "wiring",
     "connect_receiver": "hub.connect",
     "discover": "finding.discovery",
     "parse_update": "wire.updates",
@@ -149,6 +153,9 @@ __all__ = [
     "VegeHubTimeoutError",
     "VegeHubValueError",
     "WifiInfo",
+    "WiredActuator",
+    "WiredInput",
+    "Wiring",
     "__version__",
     "connect_receiver",
     "discover",
