@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         VegeHubValueError,
     )
     from .finding.discovery import NOTHING_FOUND, HubBrowser, discover
+    from .fleet.garden import Garden, GardenHub, find_garden
     from .fleet.manager import HubManager, ManagerEvent
     from .fleet.registry import HubRecord, Registry
     from .helpers import therm200_transform, update_data_to_ha_dict, update_data_to_latest_dict, vh400_transform
@@ -49,6 +50,8 @@ __version__ = "0.2.0"
 _MODULE_OF = {
     "Actuator": "wire.models",
     "DiscoveredHub": "wire.announcements",
+    "Garden": "fleet.garden",
+    "GardenHub": "fleet.garden",
     "History": "receiving.history",
     "HistorySample": "receiving.history",
     "HourlyMean": "receiving.history",
@@ -98,6 +101,7 @@ _MODULE_OF = {
     "Wiring": "wiring",
     "connect_receiver": "hub.connect",
     "discover": "finding.discovery",
+    "find_garden": "fleet.garden",
     "parse_update": "wire.updates",
     "sensor_curve": "sensors",
     "therm200_transform": "helpers",
@@ -111,6 +115,8 @@ __all__ = [
     "SENSOR_CURVES",
     "Actuator",
     "DiscoveredHub",
+    "Garden",
+    "GardenHub",
     "History",
     "HistorySample",
     "HourlyMean",
@@ -159,6 +165,7 @@ __all__ = [
     "__version__",
     "connect_receiver",
     "discover",
+    "find_garden",
     "parse_update",
     "sensor_curve",
     "therm200_transform",

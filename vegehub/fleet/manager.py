@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from vegehub.vegehub import VegeHub
     from vegehub.wire.updates import Update
 
+    from .garden import Garden
     from .registry import HubRecord
 
 _ResultT = TypeVar("_ResultT")
@@ -84,6 +85,16 @@ class HubManager:
             self._registry, self._owner, lambda record, change: self._tell("presence", record, change)
         )
         self._encounters = Encounters(self._registry, self._members, self._owner, self._tell, follow=follow)
+
+    @classmethod
+    def from_garden(
+        cls, garden: Garden, session: ClientSession | None = None, *, registry: Registry | None = None, **options: Any
+    ) -> Self:
+        """Return a manager of the hubs in a file, each with its name for an id; ``options`` are those of the constructor.
+
+        ``registry``, as ``Registry.load`` gives it, adds what was learned of them before; see ``Garden.enter``.
+        """
+        return cls(session, registry=garden.enter(Registry() if registry is None else registry), **options)
 
     async def __aenter__(self) -> Self:
         for record in self._registry:
@@ -217,8 +228,9 @@ class HubManager:
             self._history.add(record.id, update, arrived=came)
             if record.last_seen is None or record.last_seen < came:
                 record = self._registry.update(record.id, last_seen=came)
-            self._members.of(record).heard(update)
-            self._tell("update", record, update)
+            member = self._members.of(record)
+            member.heard(update)
+            self._tell("update", record, record.wiring.apply_to_update(update, member.hub.layout))
 
     def notify_awake(self, update: Update) -> None:
         """Say that the reply to an update has been written: what is queued for its hub is sent."""

@@ -60,6 +60,7 @@ class Members:
             member = self._members[record.id] = Member(record, self._owner)
             member.presence.subscribe(lambda change: self._on_presence(record.id, change))
             member.watch()
+        member.hub.wiring = record.wiring
         if record.mac and not member.hub.mac_address:
             # Learned from elsewhere; without it nothing is proved.
             member.hub.connection.identity.mac = record.mac

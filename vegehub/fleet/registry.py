@@ -19,6 +19,7 @@ from vegehub.wire.address import HubAddress
 from vegehub.wire.models import normalize_mac
 from vegehub.wire.payload import decode_strict_json
 from vegehub.wire.text import clean_text
+from vegehub.wiring import NO_WIRING, Wiring, check_wiring
 
 from .schema import MAX_PEER_NAME, REGISTRY_FORMAT, REGISTRY_VERSION, check, named_schema
 
@@ -53,6 +54,8 @@ class HubRecord:
     last_seen: datetime | None = None
     suspended: bool = False
     """True: the record is kept and the hub left alone."""
+    wiring: Wiring = NO_WIRING
+    """What is plugged in, as people call it."""
 
 
 class Registry:
@@ -86,6 +89,7 @@ class Registry:
         name: str = "",
         firmware: str = "",
         metadata: Mapping[str, Any] | None = None,
+        wiring: Wiring | None = None,
         **options: Any,
     ) -> HubRecord:
         """Add a hub; ``options`` are those of ``VegeHub`` that can be saved: no session.
@@ -101,6 +105,7 @@ class Registry:
             firmware=clean_text(firmware, _MAX_FIRMWARE),
             metadata=_json_able(metadata or {}),
             options=options,
+            wiring=check_wiring(wiring),
         )
         record = _checked(record)
         if record.id in self._records:
@@ -143,6 +148,8 @@ class Registry:
         firmware: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         last_seen: datetime | None = None,
+        wiring: Wiring | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> HubRecord:
         """Change what is given and keep the rest; return the new record."""
         if last_seen is not None and last_seen.tzinfo is None:
@@ -154,6 +161,8 @@ class Registry:
             "firmware": None if firmware is None else clean_text(firmware, _MAX_FIRMWARE),
             "metadata": None if metadata is None else _json_able(metadata),
             "last_seen": last_seen,
+            "wiring": None if wiring is None else check_wiring(wiring),
+            "options": options,
         }
         given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
         record = replace(self[id], **given)
@@ -344,6 +353,7 @@ def _entry(record: HubRecord) -> dict[str, Any]:
         "metadata": dict(record.metadata),
         "options": dict(record.options),
         **({"suspended": True} if record.suspended else {}),
+        **({"wiring": record.wiring.as_dict()} if record.wiring != NO_WIRING else {}),
     }
 
 

@@ -19,6 +19,7 @@ from vegehub.wire.models import normalize_mac
 from vegehub.wire.payload import kind
 from vegehub.wire.redact import contains_redacted
 from vegehub.wire.server_url import check_server_url
+from vegehub.wiring import wiring_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,6 +137,7 @@ def _registry() -> Callable[[Any], Any]:
         vol.Optional("suspended"): bool,
         vol.Optional("metadata", default=dict): dict,
         vol.Optional("options", default=dict): options,
+        vol.Optional("wiring"): wiring_schema(),
     }
     return vol.All(
         _header(REGISTRY_FORMAT, REGISTRY_VERSION),
