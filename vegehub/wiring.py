@@ -30,8 +30,6 @@ from .wire.schema import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Self
-
     from .wire.layout import SlotLayout
     from .wire.models import Reading
     from .wire.schema import Check
@@ -57,7 +55,9 @@ class WiredInput:
     hidden: bool
     """True: displays leave it out. It is read and recorded all the same."""
 
-    def __init__(self, number: int, name: str = "", sensor: str | SensorCurve = RAW.name, *, hidden: bool = False) -> None:
+    def __init__(
+        self, number: int, name: str = "", sensor: str | SensorCurve = RAW.name, *, hidden: bool = False
+    ) -> None:
         if not isinstance(hidden, bool):
             raise VegeHubValueError("hidden: expected True or False")
         _fill(self, number=_number(number), name=_name(name), sensor=_sensor(sensor), hidden=hidden)
@@ -122,12 +122,12 @@ class Wiring:
         )
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, Any], source: str = "wiring") -> Self:
+    def from_dict(cls, document: Mapping[str, Any], source: str = "wiring") -> Wiring:
         """Read what ``as_dict`` wrote, or a table of a file; VegeHubValueError names ``source`` and the place in it.
 
         The first call loads voluptuous.
         """
-        made: Self = validated(wiring_schema(), document, source)
+        made: Wiring = validated(wiring_schema(), document, source)
         return made
 
     def as_dict(self) -> dict[str, Any]:
@@ -326,13 +326,13 @@ def wiring_fields() -> dict[str, Check]:
 
 
 def _numbered(what: str, entry: Check, make: Callable[..., WiredInput | WiredActuator]) -> Check:
-    def check_number(key: Any) -> int:
+    def check_number(key: Any) -> Any:
         if not isinstance(key, str) or not _number_text(key) or int(key) > MAX_COUNT:
             raise invalid(f"expected the number of an {what}, from 1 on")
-        return int(key)
+        return key  # as it is: what a check makes of a key may be the place that an error names
 
-    def made(section: dict[int, dict[str, Any]]) -> list[WiredInput | WiredActuator]:
-        return [make(number, **fields) for number, fields in section.items()]
+    def made(section: dict[str, dict[str, Any]]) -> list[WiredInput | WiredActuator]:
+        return [make(int(number), **fields) for number, fields in section.items()]
 
     return all_of(is_object, {check_number: entry}, made)
 
