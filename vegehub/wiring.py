@@ -30,6 +30,7 @@ from .wire.schema import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
     from .wire.layout import SlotLayout
     from .wire.models import Reading
     from .wire.schema import Check
