@@ -38,26 +38,35 @@ if TYPE_CHECKING:
     from .sleeping.presence import Presence, PresenceChange, PresenceState
     from .sleeping.queue import PendingQueue
     from .vegehub import VegeHub
-    from .wire.announcements import DiscoveredHub, HubEvent
-    from .wire.layout import SlotLayout
-    from .wire.models import Actuator, HubInfo, Reading, Sample, WifiInfo
-    from .wire.servers import Server, ServerChange
-    from .wire.updates import Update, parse_update
+    from .wire import (
+        Actuator,
+        DiscoveredHub,
+        HubEvent,
+        HubInfo,
+        Reading,
+        Sample,
+        Server,
+        ServerChange,
+        SlotLayout,
+        Update,
+        WifiInfo,
+        parse_update,
+    )
     from .wiring import WiredActuator, WiredInput, Wiring
 
 __version__ = "0.2.0"
 
 _MODULE_OF = {
-    "Actuator": "wire.models",
-    "DiscoveredHub": "wire.announcements",
+    "Actuator": "wire",
+    "DiscoveredHub": "wire",
     "Garden": "fleet.garden",
     "GardenHub": "fleet.garden",
     "History": "receiving.history",
     "HistorySample": "receiving.history",
     "HourlyMean": "receiving.history",
     "HubBrowser": "finding.discovery",
-    "HubEvent": "wire.announcements",
-    "HubInfo": "wire.models",
+    "HubEvent": "wire",
+    "HubInfo": "wire",
     "HubManager": "fleet.manager",
     "HubRecord": "fleet.registry",
     "Journal": "receiving.journal",
@@ -72,17 +81,17 @@ _MODULE_OF = {
     "Presence": "sleeping.presence",
     "PresenceChange": "sleeping.presence",
     "PresenceState": "sleeping.presence",
-    "Reading": "wire.models",
+    "Reading": "wire",
     "ReceiverConnection": "hub.connect",
     "Refusal": "receiving.intake",
     "Registry": "fleet.registry",
     "SENSOR_CURVES": "sensors",
-    "Sample": "wire.models",
+    "Sample": "wire",
     "SensorCurve": "sensors",
-    "Server": "wire.servers",
-    "ServerChange": "wire.servers",
-    "SlotLayout": "wire.layout",
-    "Update": "wire.updates",
+    "Server": "wire",
+    "ServerChange": "wire",
+    "SlotLayout": "wire",
+    "Update": "wire",
     "UpdateReceiver": "receiving.receiver",
     "VegeHub": "vegehub",
     "VegeHubConnectionError": "exceptions",
@@ -95,14 +104,14 @@ _MODULE_OF = {
     "VegeHubSessionError": "exceptions",
     "VegeHubTimeoutError": "exceptions",
     "VegeHubValueError": "exceptions",
-    "WifiInfo": "wire.models",
+    "WifiInfo": "wire",
     "WiredActuator": "wiring",
     "WiredInput": "wiring",
     "Wiring": "wiring",
     "connect_receiver": "hub.connect",
     "discover": "finding.discovery",
     "find_garden": "fleet.garden",
-    "parse_update": "wire.updates",
+    "parse_update": "wire",
     "sensor_curve": "sensors",
     "therm200_transform": "helpers",
     "update_data_to_ha_dict": "helpers",

@@ -87,8 +87,8 @@ def update_data_to_latest_dict(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the last sample of each slot of an update, as ``{"<mac in lower case>_<slot>": value}``.
 
     ``slot`` is 1-based and an int, or text of digits. The last sample is the last of the list, whatever its time, and
-    of two entries for one slot the later wins. Values stay as they came: numbers, true and false, text that holds a
-    number. A slot or sample of another kind is left out; a payload without ``mac`` or ``sensors`` gives ``{}``.
+    of two entries for one slot the later wins. Numbers, true and false stay as they came; a number in text becomes one.
+    A slot or sample of another kind is left out; a payload without ``mac`` or ``sensors`` gives ``{}``.
     """
     latest: dict[str, Any] = {}
     try:
@@ -106,7 +106,9 @@ def update_data_to_latest_dict(data: Mapping[str, Any]) -> dict[str, Any]:
         except (TypeError, KeyError, IndexError):
             continue
         # The first test is the usual case, made without a call.
-        if (type(value) is float and -_INFINITY < value < _INFINITY) or _is_value(value):
+        if not (type(value) is float and -_INFINITY < value < _INFINITY):
+            value = _value(value)
+        if value is not None:
             if type(slot) is int:
                 latest[prefix + (_SUFFIXES.get(slot) or f"_{slot}")] = value
             elif isinstance(slot, str) and slot.isdecimal():
@@ -142,29 +144,39 @@ def update_data_to_ha_dict(
             value = entry["samples"][-1]["v"]
         except (TypeError, KeyError, IndexError):
             continue
-        # True and 1.0 find the key of slot 1, but are no slots. The test of the value is the usual case, without a call.
-        if type(slot) is int and ((type(value) is float and -_INFINITY < value < _INFINITY) or _is_value(value)):
+        # The test of the value is the usual case, without a call. True and 1.0 find the key of slot 1, but are no slots.
+        if not (type(value) is float and -_INFINITY < value < _INFINITY):
+            value = _value(value)
+        if value is not None and type(slot) is int:
             by_use[key] = value
     return by_use
 
 
-def _is_value(value: object) -> bool:
-    """Tell whether a sample may stay: a finite number, true or false, or text that holds a finite number."""
+def _value(value: object) -> object:
+    """Return a finite number, true or false as it is, and a number in text as a number; None for anything else."""
     number = _number(value)
     if number is None:
         # An int that is too large for a float is still a number.
-        return isinstance(value, int)
-    return -_INFINITY < number < _INFINITY
+        return value if isinstance(value, int) else None
+    if not -_INFINITY < number < _INFINITY:
+        return None
+    if not isinstance(value, str):
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        return number
 
 
 def _key_table(num_sensors: int, num_actuators: int, is_ac: bool | int) -> dict[int, str]:
     """Return the key of each slot, and remember it for the next update of a hub of this shape."""
-    from .wire.layout import SlotKind, SlotLayout  # noqa: PLC0415 - dataclasses take longer to load than this module
+    from .wire import SlotKind, SlotLayout  # noqa: PLC0415 - dataclasses take longer to load than this module
 
     names = {SlotKind.INPUT: "analog", SlotKind.ACTUATOR: "actuator"}
     table = {
-        slot: f"{names[kind]}_{index}" if kind in names else "battery"
-        for slot, kind, index in SlotLayout.of(num_sensors, num_actuators, is_ac).slots()
+        # The established names count inputs from 0.
+        slot: f"{names[kind]}_{number - (kind is SlotKind.INPUT)}" if kind in names else "battery"
+        for slot, kind, number in SlotLayout.of(num_sensors, num_actuators, is_ac).slots()
     }
     if len(_key_tables) < _KNOWN_LAYOUTS:
         _key_tables[num_sensors, num_actuators, bool(is_ac)] = table

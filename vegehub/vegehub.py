@@ -23,12 +23,17 @@ from .hub.connection import HubConnection
 from .hub.identity import Identity
 from .hub.session import IDLE_TIMEOUT, SessionOwner
 from .hub.watering import Watering
-from .wire import calls, config, models
-from .wire.address import HubAddress
-from .wire.layout import SlotLayout
-from .wire.redact import contains_redacted, redact
-from .wire.server_url import check_server_url
-from .wire.servers import list_servers
+from .wire import (
+    HubAddress,
+    SlotLayout,
+    calls,
+    check_server_url,
+    config,
+    contains_redacted,
+    list_servers,
+    models,
+    redact,
+)
 from .wiring import check_wiring
 
 if TYPE_CHECKING:
@@ -39,9 +44,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from .hub.command import Command
-    from .wire.announcements import DiscoveredHub
-    from .wire.models import Actuator, HubInfo, Reading
-    from .wire.servers import Server, ServerChange
+    from .wire import Actuator, DiscoveredHub, HubInfo, Reading, Server, ServerChange
     from .wiring import Wiring
 
 _LOGGER = logging.getLogger(__name__)
@@ -427,7 +430,7 @@ class VegeHub:
         """
         info = await self.get_info()
         document = await self.get_config(*sections)
-        return backup_document(document, info.mac, info.firmware, datetime.now(UTC), wifi="wifi" in sections)
+        return backup_document(document, info.mac, info.firmware or "", datetime.now(UTC), wifi="wifi" in sections)
 
     async def restore_config(self, backup: Mapping[str, Any], *, wifi: bool = False) -> None:
         """Write a backup back, ``wifi`` only if asked for; what only the hub itself may write stays as it is.

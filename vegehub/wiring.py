@@ -13,28 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from .exceptions import VegeHubValueError
 from .sensors import BATTERY, RAW, SENSOR_CURVES, PiecewiseCurve, SensorCurve, sensor_curve
-from .wire.payload import MAX_COUNT
-from .wire.schema import (
-    all_of,
-    checked,
-    invalid,
-    is_bool,
-    is_list,
-    is_object,
-    is_text,
-    near,
-    object_of,
-    quoted,
-    validated,
-)
+from .wire import MAX_COUNT, schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from .wire.layout import SlotLayout
-    from .wire.models import Reading
-    from .wire.schema import Check
-    from .wire.updates import Update
+    from .wire import Reading, SlotLayout, Update
 
 ActuatorKind = Literal["valve", "pump", "outlet"]
 
@@ -128,7 +112,7 @@ class Wiring:
 
         The first call loads voluptuous.
         """
-        made: Wiring = validated(wiring_schema(), document, source)
+        made: Wiring = schema.validated(wiring_schema(), document, source)
         return made
 
     def as_dict(self) -> dict[str, Any]:
@@ -219,7 +203,7 @@ def _name(value: object, *, may_be_number: bool = False, most: int = MAX_NAME) -
     if not name.isprintable():
         raise VegeHubValueError("a control character is not allowed")
     if name.isdecimal() and not may_be_number:
-        raise VegeHubValueError(f"{quoted(name)} would be taken for a number; add a word")
+        raise VegeHubValueError(f"{schema.quoted(name)} would be taken for a number; add a word")
     return name
 
 
@@ -228,7 +212,9 @@ def _sensor(value: object) -> SensorCurve:
         try:
             return sensor_curve(value)
         except VegeHubValueError:
-            raise VegeHubValueError(f"unknown sensor {quoted(value)}{near(value, SENSOR_CURVES)}") from None
+            raise VegeHubValueError(
+                f"unknown sensor {schema.quoted(value)}{schema.near(value, SENSOR_CURVES)}"
+            ) from None
     # What is neither known nor made of points could not be written to a file.
     if isinstance(value, SensorCurve) and (value in SENSOR_CURVES.values() or type(value) is PiecewiseCurve):
         return value
@@ -241,7 +227,7 @@ def _kind(value: object) -> ActuatorKind | None:
             return known  # type: ignore[no-any-return]  # one of the literal's own values
     if value is None:
         return None
-    raise VegeHubValueError(f"unknown kind{near(value, get_args(ActuatorKind))}")
+    raise VegeHubValueError(f"unknown kind{schema.near(value, get_args(ActuatorKind))}")
 
 
 def _folded(name: str) -> str:
@@ -260,10 +246,12 @@ def _told_apart(listed: Iterable[_WiredT], made: type[_WiredT], what: str) -> tu
         found[each.number] = each
         name = _folded(each.label)
         if (other := names.setdefault(name, each.number)) != each.number:
-            raise VegeHubValueError(f"{what}s {other} and {each.number} are both called {quoted(each.label)}")
+            raise VegeHubValueError(f"{what}s {other} and {each.number} are both called {schema.quoted(each.label)}")
         numbered = re.fullmatch(rf"{what} ([0-9]+)", name)
         if numbered is not None and int(numbered[1]) != each.number:
-            raise VegeHubValueError(f"{what} {each.number} is called {quoted(each.label)}, as another one would be")
+            raise VegeHubValueError(
+                f"{what} {each.number} is called {schema.quoted(each.label)}, as another one would be"
+            )
     return tuple(found[number] for number in sorted(found))
 
 
@@ -276,8 +264,8 @@ def _find(listed: tuple[_WiredT, ...], key: int | str, made: type[_WiredT], what
         number = name.removeprefix(f"{what} ")
         if not _number_text(number):
             known = [each.label for each in listed]
-            hint = near(key, known) or "; none has a name: give its number, from 1 on"
-            raise VegeHubValueError(f"no {what} {quoted(key)}{hint}")
+            hint = schema.near(key, known) or "; none has a name: give its number, from 1 on"
+            raise VegeHubValueError(f"no {what} {schema.quoted(key)}{hint}")
         key = int(number)
     number_of = _number(key)
     return next((each for each in listed if each.number == number_of), None) or made(number_of)
@@ -300,47 +288,49 @@ def check_wiring(value: object) -> Wiring:
 
 
 @cache
-def wiring_schema() -> Check:
+def wiring_schema() -> schema.Check:
     """Return the schema that makes a `Wiring` of a document."""
-    name = checked(lambda value: _name(value, may_be_number=True))
-    return all_of(object_of({"name": name, **wiring_fields()}), checked(lambda section: Wiring(**section)))
+    name = schema.checked(lambda value: _name(value, may_be_number=True))
+    return schema.all_of(
+        schema.object_of({"name": name, **wiring_fields()}), schema.checked(lambda section: Wiring(**section))
+    )
 
 
 @cache
-def wiring_fields() -> dict[str, Check]:
+def wiring_fields() -> dict[str, schema.Check]:
     """Return the checks that make models of ``inputs`` and ``actuators``, for the schema of whatever holds them."""
-    named: dict[str, Check] = {"name": checked(_name)}
-    one_input = object_of(
+    named: dict[str, schema.Check] = {"name": schema.checked(_name)}
+    one_input = schema.object_of(
         {
             **named,
-            "sensor": all_of(is_text, checked(_sensor)),
-            "points": is_list,
-            "unit": checked(lambda value: _name(value, may_be_number=True, most=_MAX_UNIT)),
-            "hidden": is_bool,
+            "sensor": schema.all_of(schema.is_text, schema.checked(_sensor)),
+            "points": schema.is_list,
+            "unit": schema.checked(lambda value: _name(value, may_be_number=True, most=_MAX_UNIT)),
+            "hidden": schema.is_bool,
         }
     )
-    one_actuator = object_of({**named, "kind": all_of(is_text, checked(_kind))})
+    one_actuator = schema.object_of({**named, "kind": schema.all_of(schema.is_text, schema.checked(_kind))})
     return {
-        "inputs": _numbered("input", all_of(_is_input, one_input, checked(_with_curve)), WiredInput),
-        "actuators": _numbered("actuator", all_of(_is_actuator, one_actuator), WiredActuator),
+        "inputs": _numbered("input", schema.all_of(_is_input, one_input, schema.checked(_with_curve)), WiredInput),
+        "actuators": _numbered("actuator", schema.all_of(_is_actuator, one_actuator), WiredActuator),
     }
 
 
-def _numbered(what: str, entry: Check, make: Callable[..., WiredInput | WiredActuator]) -> Check:
+def _numbered(what: str, entry: schema.Check, make: Callable[..., WiredInput | WiredActuator]) -> schema.Check:
     def check_number(key: Any) -> Any:
         if not isinstance(key, str) or not _number_text(key) or int(key) > MAX_COUNT:
-            raise invalid(f"expected the number of an {what}, from 1 on")
+            raise schema.invalid(f"expected the number of an {what}, from 1 on")
         return key  # as it is: what a check makes of a key may be the place that an error names
 
     def made(section: dict[str, dict[str, Any]]) -> list[WiredInput | WiredActuator]:
         return [make(int(number), **fields) for number, fields in section.items()]
 
-    return all_of(is_object, {check_number: entry}, made)
+    return schema.all_of(schema.is_object, {check_number: entry}, made)
 
 
 def _is_input(value: Any) -> Any:
     if not isinstance(value, dict):
-        raise invalid('expected { name = "Tomatoes", sensor = "VH400" }')
+        raise schema.invalid('expected { name = "Tomatoes", sensor = "VH400" }')
     return value
 
 
@@ -348,7 +338,7 @@ def _is_actuator(value: Any) -> Any:
     if isinstance(value, str):
         return {"name": value}
     if not isinstance(value, dict):
-        raise invalid('expected a name, or { name = "Roses", kind = "valve" }')
+        raise schema.invalid('expected a name, or { name = "Roses", kind = "valve" }')
     return value
 
 

@@ -160,3 +160,38 @@ async def test_ctrl_c_while_it_waits_puts_the_hub_back(cli: CommandLine) -> None
             terminal.interrupt()
             assert await terminal.end() == 130
         assert [entry["name"] for entry in hub.config["endpoints"]] == ["VegeCloud"]
+
+
+async def test_odd_fields_are_named_and_the_hub_is_still_a_hub(cli: CommandLine) -> None:
+    async with well() as hub:
+        hub.faults.odd_json("cosmetic")
+        shown = await cli("doctor", hub.address, "--json")
+        assert (verdicts(shown)["Reachability"], verdicts(shown)["MAC"], verdicts(shown)["Update path"]) == ("ok",) * 3
+        rows = [row for row in shown.json["checks"] if row["check"] == "Odd fields"]
+        assert [row["verdict"] for row in rows] == ["warn", "warn"]
+        assert "hub.version: expected text, got a list; " in rows[0]["text"]
+        assert "wifi.strength: expected an integer, got a list" in rows[0]["text"]
+        assert "wifi_str: expected an integer, got a list" in rows[1]["text"]
+        assert "It is a hub" in rows[0]["hint"]
+
+
+async def test_a_hub_that_prints_near_json_has_nothing_to_look_at(cli: CommandLine) -> None:
+    async with well() as hub:
+        hub.faults.odd_json("single_quotes")
+        shown = await cli("doctor", hub.address, "--json")
+        assert (shown.code, set(verdicts(shown).values()) <= {"ok", "skip"}) == (0, True), shown.json
+
+
+async def test_what_answers_and_fails_is_not_called_another_device(cli: CommandLine) -> None:
+    async with well() as hub:
+        hub.faults.status(500)
+        shown = await cli("doctor", hub.address, "--json")
+        assert "Something answers here, and fails" in row_of(shown, "Reachability")["hint"]
+        hub.faults.clear()
+        hub.faults.wrong_json([])
+        shown = await cli("doctor", hub.address, "--json")
+        assert "answers as a hub does" in row_of(shown, "Reachability")["hint"]
+        hub.faults.clear()
+        hub.faults.drop_reply()
+        shown = await cli("doctor", hub.address, "--json")
+        assert "ended the connection without an answer" in row_of(shown, "Reachability")["hint"]

@@ -88,7 +88,7 @@ async def test_url_is_shown_on_demand_and_other_paths_are_refused(cli: CommandLi
     assert "refused with 404" in shown.err
     assert "refused with 400" in shown.err
     assert "2025-06-17 13:26:55  key:" in shown.out
-    assert "1 fields of that update were dropped" in shown.err
+    assert "1 fields of that update were left out" in shown.err
 
 
 async def test_journal_delivers_what_was_not_printed_yet(cli: CommandLine, simulated_hub: SimulatedHub) -> None:

@@ -184,3 +184,22 @@ async def test_something_moves_after_a_second_in_a_terminal_only(cli: CommandLin
         await terminal.until(f"asking {simulated_hub.address} ...")
         assert await terminal.end() == 0
     assert "asking" not in (await cli("info", simulated_hub.address)).err
+
+
+async def test_odd_fields_are_named_and_all_others_shown(cli: CommandLine, simulated_hub: SimulatedHub) -> None:
+    simulated_hub.faults.odd_json("cosmetic")
+    shown = await cli("info", simulated_hub.address, "--json")
+    assert (shown.code, shown.json["mac"], shown.json["firmware"]) == (0, simulated_hub.mac, None)
+    assert "hub.version: expected text, got a list" in shown.json["problems"]
+    shown = await cli("info", simulated_hub.address)
+    assert "hub.version: expected text, got a list" in " ".join(shown.out.split())
+
+
+async def test_an_input_without_a_value_is_named_and_the_others_shown(
+    cli: CommandLine, simulated_hub: SimulatedHub
+) -> None:
+    simulated_hub.faults.odd_json("dashes")
+    shown = await cli("readings", simulated_hub.address, "--json")
+    assert [row["slot"] for row in shown.json["readings"]] == [2, 3, 4]
+    shown = await cli("readings", simulated_hub.address)
+    assert "slot 1 has no value: samples[0].value: expected a number, got text" in shown.err

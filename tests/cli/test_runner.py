@@ -9,7 +9,8 @@ import pytest
 from vegehub import VegeHubTimeoutError
 from vegehub.cli.errors import InterruptedByUserError
 from vegehub.cli.output import Output, shown
-from vegehub.cli.runner import run, to_the_end
+from vegehub.cli.runner import run
+from vegehub.testing.interruption import to_the_end
 
 
 def test_result_is_passed_on() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
+
+from programs import until
 
 from vegehub.simulator import SimulatedHub
 
@@ -8,6 +11,10 @@ if TYPE_CHECKING:
     from conftest import CommandLine
 
 COMMAND = "/api/actuators/set"
+
+
+async def is_true(value: object) -> bool:
+    return bool(value)
 
 
 def commands(hub: SimulatedHub, slot: int = 0) -> list[tuple[int, float]]:
@@ -80,3 +87,16 @@ async def test_state_that_never_shows_ends_with_4(cli: CommandLine) -> None:
         shown = await cli("on", hub.address, "0", "--for", "1m", "--timeout", "0.5s")
     assert shown.code == 4
     assert "took the command, but" in shown.err
+
+
+async def test_interrupted_while_it_reads_back_says_that_the_valve_may_be_open(
+    cli: CommandLine, simulated_hub: SimulatedHub
+) -> None:
+    simulated_hub.faults.never_answer(path="/api/actuators/status")
+    process = await cli.start("on", simulated_hub.address, "0", "--for", "10m")
+    await until(lambda: is_true(simulated_hub.actuators[0].is_on))
+    process.send_signal(signal.SIGTERM)
+    shown = await cli.finish(process)
+    assert shown.code == 128 + signal.SIGTERM
+    assert "actuator 0 may be on, for 10m at most" in shown.err
+    assert f"`vegehub off {simulated_hub.address} 0` closes it" in shown.err

@@ -76,6 +76,23 @@ async def test_other_ends_close_the_valve_too(cli: CommandLine, simulated_hub: S
     assert not simulated_hub.actuators[0].is_on
 
 
+async def test_started_by_nohup_it_goes_on_when_the_terminal_is_closed(
+    cli: CommandLine, simulated_hub: SimulatedHub
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup hands it on to the program that it starts
+    try:
+        process = await cli.start("water", simulated_hub.address, "0", "--for", "1h")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert process.stderr is not None
+    await process.stderr.readuntil(b"Ctrl-C closes it")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    shown = await cli.finish(process)
+    assert shown.code == 128 + signal.SIGTERM
+    assert not simulated_hub.actuators[0].is_on
+
+
 async def test_interrupted_as_json_has_result_and_error(cli: CommandLine, simulated_hub: SimulatedHub) -> None:
     process = await cli.start("water", simulated_hub.address, "0", "--for", "1h", "--json")
     await until(lambda: is_true(simulated_hub.actuators[0].is_on))

@@ -115,7 +115,7 @@ async def reading(hub: VegeHub) -> None:
     info = await hub.get_info()
     assert_type(info, HubInfo)
     assert_type(info.mac, str)
-    assert_type(info.num_sensors, int)
+    assert_type(info.num_sensors, int | None)
     assert_type(info.battery_volts, float | None)
     assert_type(info.wifi, WifiInfo)
     assert_type(info.wifi.rssi, int | None)

@@ -49,7 +49,7 @@ def updates(body: bytes, layout: SlotLayout) -> None:
     assert_type(update.readings, Mapping[int, Reading])
     assert_type(update.readings[1].latest, Sample | None)
     assert_type(update.extra, Mapping[str, Any])
-    assert_type(update.problems, int)
+    assert_type(update.problem_count, int)
     assert_type(update.inputs(layout), dict[int, Reading])
     assert_type(update.actuators(layout), dict[int, Reading])
     assert_type(update.battery(layout), float | None)

@@ -622,9 +622,24 @@ def test_servers_of_new_firmware_are_listed_as_far_as_they_are_understood() -> N
         (None, "", "", "http://x", False),
         (None, "", "", "", True),
     ]
+    assert servers[2].problems == (
+        "endpoints[2].id: expected an integer or text, got a list",
+        "endpoints[2].name: expected text, got a number",
+        "endpoints[2].config.url: expected text, got a number",
+    )
+    assert dict(servers[2].extra) == {"id": [1], "name": 7}
+    assert not any(servers[index].problems for index in (0, 1, 3))
 
 
-@pytest.mark.parametrize(("kind", "expected"), [(3, "custom"), (1, "legacy"), (None, "legacy")])
+def test_a_switch_of_a_server_in_words_is_one() -> None:
+    states = ["off", "false", 0, "on", "TRUE", 1, "perhaps", None]
+    servers = list_servers(new_config(*(endpoint(number, enabled=state) for number, state in enumerate(states))))
+    assert [server.enabled for server in servers] == [False, False, False, True, True, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [(3, "custom"), ("3", "custom"), (1, "legacy"), (None, "legacy"), ([], "legacy")]
+)
 def test_old_firmware_has_one_server(kind: Any, expected: str) -> None:
     (server,) = list_servers(old_config(URL, kind))
     assert (server.id, server.kind, server.url, server.enabled) == (None, expected, URL, True)

@@ -23,6 +23,7 @@ from vegehub import (
 )
 from vegehub.hub.connect import connect_receiver
 from vegehub.hub.local_address import local_address
+from vegehub.receiving.intake import Refusal
 from vegehub.receiving.receiver import UpdateReceiver
 from vegehub.simulator import SimulatedHub
 
@@ -265,6 +266,61 @@ class TestBroken:
         with pytest.raises(VegeHubConnectionError, match="refused it with 404: nothing here"):
             await connect_receiver(hub, receiver, path="wrong", timeout=1)
         assert stored(simulated_hub) == self.before
+
+    @pytest.mark.parametrize(
+        ("sent", "text"),
+        [
+            (
+                b"POST {path} HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+                r"came, but the receiver refused it with 400: .*Host",
+            ),
+            (
+                b"POST {path} HTTP/1.1\r\nHost: ",
+                r"reached the receiver, but got no answer .*no whole head .* 0\.2 seconds",
+            ),
+            (b"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{", r"refused it with 408: not complete"),
+            (b"POST {path} HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}", r"refused it with 400: sensors"),
+        ],
+    )
+    async def test_hub_sends_what_is_no_whole_request(
+        self, simulated_hub: SimulatedHub, hub: VegeHub, sent: bytes, text: str
+    ) -> None:
+        async with UpdateReceiver(body_timeout=0.2).serve("127.0.0.1", 0) as receiver:
+            attempt = asyncio.create_task(connect_receiver(hub, receiver, path="/x", host="127.0.0.9", timeout=1))
+            await until(lambda: any("127.0.0.9" in url for url in urls(simulated_hub)))
+            await self.send(receiver, "127.0.0.1", sent)
+            with pytest.raises(VegeHubConnectionError, match=text) as caught:
+                await attempt
+            assert receiver.path not in str(caught.value)
+        assert stored(simulated_hub) == self.before
+
+    async def test_hub_seems_to_come_from_another_address(
+        self, simulated_hub: SimulatedHub, hub: VegeHub, receiver: UpdateReceiver
+    ) -> None:
+        attempt = asyncio.create_task(connect_receiver(hub, receiver, path="/x", host="127.0.0.9", timeout=0.5))
+        await until(lambda: any("127.0.0.9" in url for url in urls(simulated_hub)))
+        await self.send(receiver, "127.0.0.3", b"POST {path} HTTP/1.1\r\n\r\n")
+        with pytest.raises(VegeHubTimeoutError, match=r"refused a request with 400 that came from 127\.0\.0\.3 .*Host"):
+            await attempt
+
+    @staticmethod
+    async def send(receiver: UpdateReceiver, source: str, sent: bytes) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port, local_addr=(source, 0))
+        writer.write(sent.replace(b"{path}", receiver.path.encode()))
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    async def test_refusal_is_known_by_an_address_that_is_written_another_way(
+        self, simulated_hub: SimulatedHub, hub: VegeHub
+    ) -> None:
+        receiver = UpdateReceiver()
+        # As a receiver that listens on IPv6 and IPv4 at once sees it.
+        attempt = asyncio.create_task(connect_receiver(hub, receiver, port=9, host="127.0.0.9", timeout=0.5))
+        await until(lambda: any("127.0.0.9" in url for url in urls(simulated_hub)))
+        receiver._refused.offer(Refusal(status=413, reason="larger than it may be", remote="::ffff:127.0.0.1"))
+        with pytest.raises(VegeHubConnectionError, match="refused it with 413: larger"):
+            await attempt
 
     async def test_hub_cannot_be_asked_for_an_update(
         self, simulated_hub: SimulatedHub, hub: VegeHub, receiver: UpdateReceiver

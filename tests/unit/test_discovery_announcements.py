@@ -69,8 +69,11 @@ def test_the_address_is_what_a_hub_takes(addresses: tuple[str, ...], port: int, 
 
 
 def test_addresses_are_ordered_ipv4_then_ipv6_then_link_local_and_newest_first() -> None:
-    addresses = ("fe80::1%2", "fd00::2", "10.0.0.2", "fd00::1", "10.0.0.1")
-    assert hub(addresses=addresses).addresses == ("10.0.0.2", "10.0.0.1", "fd00::2", "fd00::1", "fe80::1%2")
+    addresses = ("169.254.7.7", "fe80::1%2", "fd00::2", "192.168.0.2", "fd00::1", "10.0.0.1")
+    found = hub(addresses=addresses)
+    assert found.addresses == ("192.168.0.2", "10.0.0.1", "fd00::2", "fd00::1", "fe80::1%2", "169.254.7.7")
+    assert found.address == "192.168.0.2"
+    assert hub(addresses=("169.254.7.7",)).address == "169.254.7.7"
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ import vegehub.finding.discovery
 from vegehub import VegeHub, VegeHubTimeoutError, VegeHubValueError
 from vegehub.simulator import PROFILES, SimulatedHub
 from vegehub.testing import Leak, harness_cli, harness_steps, ways_to_leak
-from vegehub.testing.harness import Report, Status, Step, StepError, StepResult, insist, to_the_end
+from vegehub.testing.harness import Report, Status, Step, StepError, StepResult, insist
 from vegehub.testing.harness_report import as_junit, summary
+from vegehub.testing.interruption import to_the_end
 
 SCRIPT = Path(__file__).parents[2] / "integration_test.py"
 WITH_API = [name for name, profile in PROFILES.items() if profile.serves_http]
@@ -263,8 +264,10 @@ async def test_a_hub_that_takes_no_update_request_is_as_it_was(simulated_hub):
 # --- Interrupted ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("presses", [1, 3])
-async def test_after_ctrl_c_while_a_valve_is_open_every_valve_is_closed(presses, simulated_hub):
+@pytest.mark.parametrize(
+    ("presses", "number"), [(1, signal.SIGINT), (3, signal.SIGINT), (1, signal.SIGTERM), (1, signal.SIGHUP)]
+)
+async def test_stopped_while_a_valve_is_open_it_closes_every_valve(presses, number, simulated_hub):
     # The hub's clock stands still: only an OFF can close the valve.
     hang_while_open(simulated_hub)
     async with started("--host", simulated_hub.address, "--actuators", "--json", "-") as process:
@@ -274,7 +277,7 @@ async def test_after_ctrl_c_while_a_valve_is_open_every_valve_is_closed(presses,
         simulated_hub.faults.latency(0.5, path="/api/actuators/set", before_execution=True)
         offs = len(simulated_hub.requests)
         for press in range(presses):
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             if press == 0:
                 await until(lambda: any(r.path == "/api/actuators/set" for r in simulated_hub.requests[offs:]))
             await asyncio.sleep(0.02)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vegehub import history as module
 from vegehub.exceptions import Outcome, VegeHubValueError
+from vegehub.receiving import history as module
 from vegehub.receiving.history import History, HistorySample, HourlyMean
 from vegehub.wire.models import Reading, Sample
 from vegehub.wire.updates import parse_update
@@ -71,9 +72,53 @@ def test_samples_out_of_order_are_put_in_order() -> None:
 def test_a_repeat_counts_once_wherever_it_comes() -> None:
     history = History()
     history.add("hub", reading((0, 1.0), (60, 2.0), (120, 3.0)))
-    assert history.add("hub", reading((120, 3.0), (0, 1.0), (60, 9.0))) == 0
+    assert history.add("hub", reading((120, 3.0), (0, 1.0), (60, 2.0))) == 0
     assert values(history) == [1.0, 2.0, 3.0]
     assert history.hourly("hub", 1) == (HourlyMean(NOON, 2.0, 3),)
+
+
+def test_edges_within_one_second_are_all_kept_in_their_order() -> None:
+    history = History()
+    edges = reading((0, 1.0), (0, 0.0), (0, 1.0), (60, 5.0))
+    assert history.add("hub", edges) == 4
+    assert values(history) == [1.0, 0.0, 1.0, 5.0]
+    assert history.add("hub", edges) == 0
+    assert history.add("hub", reading((0, 2.0))) == 1
+    assert values(history) == [1.0, 0.0, 1.0, 2.0, 5.0]
+    assert history.hourly("hub", 1) == (HourlyMean(NOON, 9.0 / 5, 5),)
+
+
+@pytest.mark.parametrize("time", [None, "soon", "1970-01-01T00:00:07Z", "2036-02-07T06:28:16Z"])
+def test_every_sample_of_a_batch_without_usable_times_is_kept_in_its_order(time: str | None) -> None:
+    history = History()
+    batch = Reading(1, tuple(Sample(value, time) for value in (1.0, 3.0, 2.0, 2.0)))
+    assert history.add("hub", batch, arrived=NOON) == 4
+    assert history.add("hub", batch, arrived=NOON + timedelta(hours=1)) == 4
+    assert [(sample.value, sample.taken_at) for sample in history.query("hub", 1)] == [
+        (value, NOON + timedelta(hours=hours)) for hours in (0, 1) for value in (1.0, 3.0, 2.0, 2.0)
+    ]
+    assert [(mean.mean, mean.count) for mean in history.hourly("hub", 1)] == [(2.0, 4), (2.0, 4)]
+
+
+def test_the_same_delivery_taken_in_twice_counts_once_without_usable_times_too() -> None:
+    history = History()
+    batch = Reading(1, (Sample(1.0), Sample(1.0), Sample(2.0)))
+    assert history.add("hub", batch, arrived=NOON) == 3
+    assert history.add("hub", batch, arrived=NOON) == 0
+
+
+def test_of_a_batch_beyond_the_bound_the_newest_are_kept_without_usable_times_too() -> None:
+    history = History(samples=3)
+    assert history.add("hub", Reading(1, tuple(Sample(float(n)) for n in range(10))), arrived=NOON) == 10
+    assert values(history) == [7.0, 8.0, 9.0]
+    assert history.hourly("hub", 1) == (HourlyMean(NOON, 4.5, 10),)
+
+
+def test_a_sample_without_a_usable_time_keeps_its_place_among_those_that_have_one() -> None:
+    history = History()
+    mixed = (Sample(1.0, text(-60)), Sample(2.0, "2036-02-07T06:28:16Z"), Sample(3.0, text(-30)), Sample(2.0))
+    assert history.add("hub", Reading(1, mixed), arrived=NOON) == 4
+    assert values(history) == [1.0, 3.0, 2.0, 2.0]
 
 
 def test_the_same_time_in_another_slot_or_hub_is_no_repeat() -> None:
@@ -217,6 +262,7 @@ def test_a_full_slot_takes_little_memory() -> None:
     gc.collect()
     tracemalloc.start()
     history.add("hub", Reading(1, samples), arrived=NOON + timedelta(days=90))
+    gc.collect()  # what Python keeps for later tuples is not the history's
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # 16 bytes each for 1000 samples and 2160 hours, and what arrays keep in reserve
@@ -231,20 +277,22 @@ def test_any_order_of_samples_gives_the_newest_in_order_and_true_means(
     pushes: list[list[tuple[int, float]]], bound: int
 ) -> None:
     history = History(samples=bound)
-    counted: dict[int, float] = {}
-    new = 0
+    counted: list[tuple[int, float]] = []
     for push in pushes:
+        before = Counter(counted)
+        nths: Counter[tuple[int, float]] = Counter()
         for seconds, value in push:
-            taken = history.add("hub", reading((seconds, value)), arrived=NOON)
-            new += taken
-            if taken:
-                assert seconds not in counted
-                counted[seconds] = value
+            nths[seconds, value] += 1
+            taken = history.add("hub", reading(*[(seconds, value)] * nths[seconds, value]), arrived=NOON)
+            assert taken <= (nths[seconds, value] > before[seconds, value])
+            counted += [(seconds, value)] * taken
     kept = history.query("hub", 1)
+    assert len(kept) == min(len(counted), bound)
     times = [round((sample.taken_at - NOON).total_seconds()) for sample in kept]
-    assert times == sorted(counted)[-bound:]
-    assert [sample.value for sample in kept] == [counted[time] for time in times]
+    assert times == sorted(seconds for seconds, _ in counted)[-bound:]
+    assert Counter(zip(times, (sample.value for sample in kept), strict=True)) <= Counter(counted)
     means = history.hourly("hub", 1)
-    assert sum(mean.count for mean in means) == new == len(counted)
+    assert sum(mean.count for mean in means) == len(counted)
     assert [mean.start for mean in means] == sorted({mean.start for mean in means})
-    assert sum(mean.mean * mean.count for mean in means) == pytest.approx(sum(counted.values()), abs=1e-6)
+    total = sum(value for _, value in counted)
+    assert sum(mean.mean * mean.count for mean in means) == pytest.approx(total, abs=1e-6)

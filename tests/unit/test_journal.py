@@ -12,6 +12,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from contextlib import asynccontextmanager, closing, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from vegehub.exceptions import VegeHubError, VegeHubPayloadError, VegeHubValueError
+from vegehub.receiving.history import History
 from vegehub.receiving.journal import Journal, JournalEvent, VegeHubJournalError
 from vegehub.wire.updates import Update, parse_update
 
@@ -442,6 +444,189 @@ async def test_an_append_whose_caller_was_cancelled_is_delivered(path: Path, clo
         await until(lambda: len(taken) == 1)
 
 
+# Together
+
+
+class GatedConnection(sqlite3.Connection):
+    """A connection that waits with each commit until it may go on, and counts them."""
+
+    may_commit: ClassVar[threading.Semaphore]
+    commits: ClassVar[int] = 0
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        if args[0] == "COMMIT":
+            assert self.may_commit.acquire(timeout=30)
+            type(self).commits += 1
+        return super().execute(*args)
+
+
+@pytest.fixture
+def gated(monkeypatch: pytest.MonkeyPatch) -> type[GatedConnection]:
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, factory=GatedConnection, **kwargs))
+    GatedConnection.may_commit = threading.Semaphore(1)  # for the schema
+    GatedConnection.commits = 0
+    return GatedConnection
+
+
+async def test_updates_that_come_together_share_one_transaction_and_each_waits_for_its_own_only(
+    path: Path, clock: Clock, gated: type[GatedConnection]
+) -> None:
+    async with opened(path, clock) as journal:
+        assert gated.commits == 1
+        first = asyncio.create_task(journal.append(push(0)))
+        await asyncio.sleep(0.02)
+        together = [asyncio.create_task(journal.append(push(n, hub=f"7C9EBD0000{n:02}"))) for n in range(50)]
+        await asyncio.sleep(0.02)
+        assert not first.done()
+        gated.may_commit.release()
+        assert await first  # while the commit of the others waits
+        assert not any(task.done() for task in together)
+        last = asyncio.create_task(journal.append(push(99)))
+        gated.may_commit.release()
+        assert all(await asyncio.gather(*together))
+        assert gated.commits == 3
+        assert not last.done()
+        for _ in range(5):
+            gated.may_commit.release()
+        assert await last
+        assert (await journal.counts()).pending == 52
+
+
+async def test_of_equal_updates_that_come_together_one_is_kept(path: Path, clock: Clock) -> None:
+    async with opened(path, clock) as journal:
+        bodies = [push(1), push(1), push(2, time=None), push(2, time=None), push(1, send_time=3)]
+        results = await asyncio.gather(journal.append(push(0)), *(journal.append(body) for body in bodies))
+        assert results == [True, True, False, True, False, False]
+        assert len(await delivered(journal, 3)) == 3
+
+
+async def test_one_update_for_which_there_is_no_room_does_not_cost_the_others_theirs(path: Path, clock: Clock) -> None:
+    async with opened(path, clock, max_bytes=200_000) as journal:
+        results = await asyncio.gather(
+            *(journal.append(push(n, hub=f"7C9EBD0000{n:02}", later="x" * 300_000 * (n == 5))) for n in range(10)),
+            return_exceptions=True,
+        )
+        assert [isinstance(result, VegeHubJournalError) for result in results] == [n == 5 for n in range(10)]
+        assert (await journal.counts()).pending == 9
+
+
+async def test_one_update_that_cannot_be_written_at_all_does_not_cost_the_others_theirs(
+    path: Path, clock: Clock
+) -> None:
+    odd = Update(hub_key="\ud800", readings=parse_update(push(1)).readings)
+    async with opened(path, clock) as journal:
+        results = await asyncio.gather(
+            *(journal.append(push(n, time=iso(n)) if n != 3 else odd) for n in range(6)), return_exceptions=True
+        )
+        assert [result is True for result in results] == [n != 3 for n in range(6)]
+
+
+# Closing
+
+
+async def test_closing_does_not_wait_for_a_consumer_that_hangs_and_its_update_comes_again(
+    path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vegehub.receiving.journal._GRACE", 0.05)
+    started = asyncio.Event()
+
+    async def hang(update: Update) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async with opened(path, clock) as journal:
+        await journal.append(push(1))
+        task = asyncio.create_task(journal.deliver(hang))
+        await started.wait()
+        await journal.close()
+        await task  # ends as it does whenever the journal is closed, and is not cancelled
+    assert ["cancelled" in record.getMessage() for record in caplog.records] == [True]
+    async with opened(path, clock) as journal:
+        assert len(await delivered(journal, 1)) == 1
+
+
+async def test_a_consumer_that_ignores_its_cancellation_holds_nothing_up(
+    path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vegehub.receiving.journal._GRACE", 0.05)
+    monkeypatch.setattr("vegehub.receiving.delivery._LAST_WAIT", 0.05)
+    started, may_end = asyncio.Event(), asyncio.Event()
+
+    async def ignore(update: Update) -> None:
+        started.set()
+        while not may_end.is_set():
+            with suppress(asyncio.CancelledError):
+                await may_end.wait()
+
+    async with opened(path, clock) as journal:
+        await journal.append(push(1))
+        task = asyncio.create_task(journal.deliver(ignore))
+        await started.wait()
+    async with opened(path, clock) as journal:
+        assert (await journal.counts()).pending == 1
+        may_end.set()
+        await task
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_close_that_is_cancelled_while_the_loop_ends_releases_the_file(
+    path: Path, clock: Clock, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vegehub.receiving.store._LOCK_TIMEOUT", 1.0)
+
+    async def first() -> None:
+        main = asyncio.current_task()
+        assert main is not None
+        started = asyncio.Event()
+
+        async def hang(update: Update) -> None:
+            started.set()
+            await asyncio.Event().wait()
+
+        async with opened(path, clock) as journal:
+            await journal.append(push(1))
+            task = asyncio.create_task(journal.deliver(hang))
+            await started.wait()
+            for n in range(times):
+                asyncio.get_running_loop().call_later(0.02 * n, main.cancel)
+        await task
+
+    async def second() -> int:
+        async with opened(path, clock) as journal:
+            return (await journal.counts()).pending
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(first())
+    assert asyncio.run(second()) == 1
+
+
+async def test_closing_does_not_wait_for_a_disk_that_does_not_answer(
+    path: Path, clock: Clock, gated: type[GatedConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vegehub.receiving.journal._LAST_WAIT", 0.05)
+    async with opened(path, clock) as journal:
+        first = asyncio.create_task(journal.append(push(1)))
+        await asyncio.sleep(0.02)
+        second = asyncio.create_task(journal.append(push(2)))
+        await asyncio.sleep(0.02)
+    with pytest.raises(VegeHubJournalError, match="closed"):
+        await second
+    assert not first.done()
+    gated.may_commit.release()
+    assert await first  # it is safe after all
+
+
+async def test_what_has_arrived_is_written_before_the_file_is_closed(path: Path, clock: Clock) -> None:
+    async with opened(path, clock) as journal:
+        appending = [asyncio.create_task(journal.append(push(n, time=iso(n)))) for n in range(600)]
+        await asyncio.sleep(0)
+        await journal.close()
+        assert all(await asyncio.gather(*appending))
+    async with opened(path, clock) as journal:
+        assert len(await delivered(journal, 600)) == 600
+
+
 # Repeats
 
 
@@ -498,15 +683,76 @@ async def test_equal_edges_within_one_second_of_one_batch_are_all_kept(path: Pat
     assert volts(update) == [1.0, 0.0, 1.0]
 
 
-@pytest.mark.parametrize("time", ["1970-01-01T00:00:07Z", "2019-12-31T23:59:59Z", iso(60 * 25), None, "soon"])
-async def test_without_a_plausible_time_only_a_byte_identical_body_is_a_repeat(
+@pytest.mark.parametrize(
+    "time", ["1970-01-01T00:00:07Z", "2019-12-31T23:59:59Z", "2036-02-07T06:28:16Z", iso(60 * 25), None, "soon"]
+)
+async def test_without_a_plausible_time_only_a_byte_identical_body_within_a_minute_is_a_repeat(
     path: Path, clock: Clock, time: str | None
 ) -> None:
     async with opened(path, clock) as journal:
         assert await journal.append(push(1, time=time, send_time=7))
+        clock.passed = 59
         assert not await journal.append(push(1, time=time, send_time=7))
         assert await journal.append(push(1, time=time, send_time=8))
-        assert [volts(update) for update in await delivered(journal, 2)] == [[1], [1]]
+        clock.passed = 61
+        assert await journal.append(push(1, time=time, send_time=7))
+        clock.passed = 119
+        assert not await journal.append(push(1, time=time, send_time=7))
+        assert [volts(update) for update in await delivered(journal, 3)] == [[1], [1], [1]]
+
+
+async def test_a_repeat_within_a_minute_is_known_across_a_restart(path: Path, clock: Clock) -> None:
+    async with opened(path, clock) as journal:
+        assert await journal.append(push(1, time=None))
+    async with opened(path, clock) as journal:
+        assert not await journal.append(push(1, time=None))
+
+
+async def test_a_body_that_came_in_a_future_of_this_machines_clock_makes_no_repeat(path: Path, clock: Clock) -> None:
+    async with opened(path, clock) as journal:
+        clock.passed = 3600
+        assert await journal.append(push(1, time=None))
+        clock.passed = 0
+        assert await journal.append(push(1, time=None))
+
+
+async def test_every_sample_of_a_batch_without_usable_times_is_kept_in_its_order(path: Path, clock: Clock) -> None:
+    samples = [{"v": v, "t": t} for v, t in ((1.0, None), (3.0, None), (2.0, "1970-01-01T00:00:07Z"), (1.0, None))]
+    async with opened(path, clock) as journal:
+        assert await journal.append({"mac": A, "sensors": [{"slot": 1, "samples": samples}]})
+        (update,) = await delivered(journal, 1)
+    assert volts(update) == volts(parse_update({"mac": A, "sensors": [{"slot": 1, "samples": samples}]}))
+    assert sorted(volts(update)) == [1.0, 1.0, 2.0, 3.0]
+
+
+async def test_of_a_batch_that_is_known_in_part_samples_without_a_time_come_again(path: Path, clock: Clock) -> None:
+    samples = [{"v": 1.0, "t": iso(0)}, {"v": 2.0, "t": None}]
+    async with opened(path, clock) as journal:
+        assert await journal.append({"mac": A, "sensors": [{"slot": 1, "samples": samples}]})
+        clock.passed = 90
+        assert await journal.append({"mac": A, "send_time": 1, "sensors": [{"slot": 1, "samples": samples}]})
+        assert [volts(update) for update in await delivered(journal, 2)] == [[1.0, 2.0], [2.0]]
+
+
+async def test_a_month_of_a_hub_without_a_clock_and_with_a_steady_voltage_is_all_kept(path: Path, clock: Clock) -> None:
+    taken = 0
+    history = History(samples=10_000)
+
+    def consumer(update: Update) -> None:
+        nonlocal taken
+        taken += 1
+        history.add(update.hub_key, update, arrived=update.received_at)
+
+    pushes = 30 * 24
+    async with opened(path, clock) as journal, delivering(journal, consumer):
+        for number in range(pushes):
+            clock.passed = 3600.0 * number
+            assert await journal.append(push(1.5, time="1970-01-01T00:00:07Z"))
+            if number % 10 == 0:
+                assert not await journal.append(push(1.5, time="1970-01-01T00:00:07Z"))  # its answer was lost
+        await until(lambda: taken == pushes)
+    assert [mean.count for mean in history.hourly(A, 1)] == [1] * pushes
+    assert len(history.query(A, 1)) == pushes
 
 
 async def test_a_time_within_the_next_day_is_plausible(path: Path, clock: Clock) -> None:
@@ -545,7 +791,7 @@ async def test_expired_marks_are_deleted_within_a_day(path: Path, clock: Clock) 
         for hour in range(25):
             clock.passed = timedelta(days=31, hours=hour).total_seconds()
             await journal.append(push(hour, time=iso(hour)))
-    assert stored(path, "SELECT COUNT(*) FROM marks WHERE seen < ?", (clock.wall() // 3600) - 30 * 24) == [(0,)]
+    assert stored(path, "SELECT COUNT(*) FROM marks WHERE until < ?", clock.wall()) == [(0,)]
     assert stored(path, "SELECT COUNT(*) FROM marks") == [(25,)]
 
 
@@ -676,7 +922,7 @@ async def test_a_damaged_update_is_delivered_as_such_and_the_next_goes_on(path: 
         connection.commit()
     async with opened(path, clock) as journal:
         damaged, good = await delivered(journal, 2)
-    assert (damaged.hub_key, damaged.problems, dict(damaged.readings)) == (A, 1, {})
+    assert (damaged.hub_key, damaged.problem_count, dict(damaged.readings)) == (A, 1, {})
     assert volts(good) == [2]
 
 
@@ -746,10 +992,10 @@ async def test_a_read_only_file_or_a_full_disk_refuses_with_one_event_and_loses_
 async def test_an_update_is_not_delivered_twice_while_the_file_cannot_be_written(
     path: Path, clock: Clock, tampered: type[TamperedConnection]
 ) -> None:
-    taken: list[Update] = []
+    taken: list[float] = []
 
     def consumer(update: Update) -> None:
-        taken.append(update)
+        taken.append(*volts(update))
         tampered.pragma = "PRAGMA query_only = ON"
 
     async with opened(path, clock) as journal:
@@ -757,9 +1003,14 @@ async def test_an_update_is_not_delivered_twice_while_the_file_cannot_be_written
         await journal.append(push(2, time=iso(2)))
         async with delivering(journal, consumer):
             await until(lambda: clock.passed > 100)  # many attempts to note the delivery
-            assert len(taken) == 1
+            assert taken == [1, 2]  # what was read together
             tampered.pragma = None
-            await until(lambda: len(taken) == 2)
+            await journal.append(push(3, time=iso(3)))
+            await until(lambda: len(taken) == 3)
+    tampered.pragma = None
+    async with opened(path, clock) as journal:
+        assert [volts(update) for update in await delivered(journal, 1)] == [[3]]
+    assert taken == [1, 2, 3]
 
 
 async def test_a_journal_can_be_closed_while_it_cannot_be_written(
@@ -912,7 +1163,7 @@ def test_what_was_acknowledged_before_sigkill_is_delivered_once_or_more_and_in_o
 
 def test_sqlite_is_loaded_by_the_first_use_only() -> None:
     program = (
-        "import sys; before = set(sys.modules); import vegehub.receiving.journal, vegehub.receiving.receiver;"
+        "import sys; before = set(sys.modules); import vegehub.receiving;"
         "print(*{'sqlite3', 'aiohttp', 'aiohttp.web'} & (set(sys.modules) - before))"
     )
     root = Path(__file__).parents[2]

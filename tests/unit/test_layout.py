@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vegehub import HubInfo, SlotLayout, VegeHubValueError
+from vegehub import HubInfo, SlotLayout, VegeHubValueError, parse_update
 from vegehub.wire.layout import SlotKind
 
 LAYOUTS = st.builds(SlotLayout.of, st.integers(0, 12), st.integers(0, 12), st.booleans())
@@ -20,10 +20,10 @@ def test_a_battery_hub_has_inputs_then_battery_then_actuators() -> None:
     assert (list(layout.inputs), layout.battery, list(layout.actuators)) == ([1, 2, 3, 4], 5, [6, 7])
     assert [layout.locate(slot) for slot in range(9)] == [
         None,
-        (SlotKind.INPUT, 0),
         (SlotKind.INPUT, 1),
         (SlotKind.INPUT, 2),
         (SlotKind.INPUT, 3),
+        (SlotKind.INPUT, 4),
         (SlotKind.BATTERY, 0),
         (SlotKind.ACTUATOR, 0),
         (SlotKind.ACTUATOR, 1),
@@ -75,7 +75,45 @@ def test_any_other_slot_has_no_place(layout: SlotLayout, slot: int) -> None:
     assert (layout.locate(slot) is None) is (slot not in {known for known, _, _ in layout.slots()})
 
 
-@pytest.mark.parametrize("index", [-1, 4, 1000])
+def test_inputs_count_from_one_as_on_the_board_and_actuators_from_zero_as_in_commands() -> None:
+    """Version 0.2.0 counted inputs from 0: a program that still does must fail, and not read the neighbour."""
+    layout = SlotLayout.of(4, 2, False)
+    assert [layout.input_slot(number) for number in (1, 2, 3, 4)] == [1, 2, 3, 4]
+    with pytest.raises(VegeHubValueError, match="input 0: this hub has 4 of them, numbered from 1"):
+        layout.input_slot(0)
+    assert [layout.actuator_slot(number) for number in (0, 1)] == [6, 7]
+    with pytest.raises(VegeHubValueError, match="actuator 2: this hub has 2 of them, numbered from 0"):
+        layout.actuator_slot(2)
+    volts = {slot: slot / 10 for slot in range(1, 8)}
+    update = parse_update(
+        {"sensors": [{"slot": slot, "samples": [{"v": value}]} for slot, value in volts.items()], "mac": "7C9EBD112233"}
+    )
+    assert {number: reading.value for number, reading in update.inputs(layout).items()} == {
+        1: 0.1,
+        2: 0.2,
+        3: 0.3,
+        4: 0.4,
+    }
+    assert {number: reading.value for number, reading in update.actuators(layout).items()} == {0: 0.6, 1: 0.7}
+    assert [(kind.value, number) for _, kind, number in layout.slots()] == [
+        *(("input", number) for number in (1, 2, 3, 4)),
+        ("battery", 0),
+        *(("actuator", number) for number in (0, 1)),
+    ]
+
+
+@pytest.mark.parametrize("info", [{"num_channels": "many"}, {"num_actuators": []}, {"is_ac": "nan"}, {"is_ac": 2}])
+def test_a_hub_that_says_something_odd_has_no_layout(info: dict[str, Any]) -> None:
+    told = HubInfo.parse({"hub": {"num_channels": 4, "num_actuators": 2, "is_ac": 0, **info}})
+    with pytest.raises(
+        VegeHubValueError, match=rf"^the hub does not say what its slots are \(hub\.{next(iter(info))}: expected "
+    ):
+        SlotLayout.from_info(told)
+    if "is_ac" in info:
+        assert SlotLayout.from_info(told, has_battery=True) == SlotLayout.of(4, 2, False)
+
+
+@pytest.mark.parametrize("index", [-1, 0, 5, 1000])
 def test_an_input_that_is_not_there_has_no_slot(index: int) -> None:
     with pytest.raises(VegeHubValueError, match=f"input {index}: this hub has 4"):
         SlotLayout.of(4, 2, 0).input_slot(index)

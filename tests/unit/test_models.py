@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from vegehub import Actuator, HubInfo, Reading, Sample, VegeHubPayloadError, WifiInfo
 from vegehub.wire.models import (
     actuator_list,
+    actuator_state,
     hub_object,
     known_of,
     normalize_mac,
@@ -105,13 +106,23 @@ def test_any_text_is_a_mac_or_refused(text: str) -> None:
 # info/get
 
 
-def test_what_is_missing_null_or_empty_has_a_default() -> None:
+def test_what_is_missing_has_a_default() -> None:
     blank = HubInfo.parse({"hub": {}})
-    assert blank == HubInfo() == HubInfo.parse({"hub": {"version": None, "is_ac": None, "batt_v": ""}, "wifi": None})
+    assert blank == HubInfo() == HubInfo.parse({"hub": {}, "wifi": None})
     assert (blank.mac, blank.num_sensors, blank.is_ac, blank.battery_volts) == ("", 0, False, None)
     assert not any((blank.error_code, blank.first_boot, blank.has_sd, blank.on_access_point))
-    assert Actuator(slot=1) == Actuator.parse({"slot": 1, "error": 0, "state": 0})
+    assert Actuator(slot=1) == Actuator.parse({"slot": 1, "state": 0})
+
+
+def test_what_is_null_or_empty_is_none_and_no_zero() -> None:
+    """A bare nan is decoded as null: a hub whose count of inputs is nan has not said that it has none."""
+    parsed = HubInfo.parse(
+        {"hub": {"version": None, "num_channels": None, "is_ac": None, "batt_v": "", "error_message": ""}}
+    )
+    assert (parsed.firmware, parsed.num_sensors, parsed.is_ac, parsed.battery_volts, parsed.error_code) == (None,) * 5
+    assert parsed.problems == ()
     assert WifiInfo.parse({"mac_addr": "", "strength": "", "chan": None}) == WifiInfo()
+    assert Actuator.parse({"slot": 1, "state": 0, "error": None}).error_code is None
 
 
 def test_text_and_numbers_mean_the_same() -> None:
@@ -136,46 +147,120 @@ def test_unknown_fields_are_kept() -> None:
         ([], "payload: expected an object, got a list"),
         ({}, "hub: expected an object, got null"),
         ({"hub": []}, "hub: expected an object, got a list"),
-        (info({"version": 5}), "hub.version: expected text, got a number"),
-        (info({"num_channels": "x"}), "hub.num_channels: expected an integer, got text"),
-        (info({"num_channels": -1}), "hub.num_channels: expected an integer from 0 to 1000"),
-        (info({"num_actuators": 10**18}), "hub.num_actuators: expected an integer from 0 to 1000"),
-        (info({"is_ac": "yes"}), "hub.is_ac: expected an integer, got text"),
-        (info({"batt_v": True}), "hub.batt_v: expected a number, got true or false"),
-        ({"hub": {}, "wifi": "x"}, "wifi: expected an object, got text"),
-        (info(mac_addr="s3cr3t"), "wifi.mac_addr: expected a MAC address, got text"),
-        (info(mac_addr=5), "wifi.mac_addr: expected text, got a number"),
-        (info(strength=[]), "wifi.strength: expected an integer, got a list"),
-        (info(status={}), "wifi.status: expected an integer, got an object"),
-        (info(status=deep()), "wifi.status: expected an integer, got an object"),
-        (info(status=10**5000), "wifi.status: expected an integer, got a number"),
     ],
 )
-def test_a_wrong_field_of_the_info_is_named(payload: Any, text: str) -> None:
+def test_a_reply_without_a_hub_is_no_info(payload: Any, text: str) -> None:
     with pytest.raises(VegeHubPayloadError) as caught:
         HubInfo.parse(payload)
     assert str(caught.value) == text
     assert caught.value.path == ("" if text.startswith("payload") else text.partition(":")[0])
 
 
+@pytest.mark.parametrize(
+    ("hub", "name", "problem"),
+    [
+        ({"version": 5.1}, "firmware", "hub.version: expected text, got a number"),
+        ({"num_channels": "x"}, "num_sensors", "hub.num_channels: expected an integer from 0 to 1000, got text"),
+        ({"num_channels": -1}, "num_sensors", "hub.num_channels: expected an integer from 0 to 1000, got a number"),
+        (
+            {"num_actuators": 10**18},
+            "num_actuators",
+            "hub.num_actuators: expected an integer from 0 to 1000, got a number",
+        ),
+        ({"is_ac": "maybe"}, "is_ac", "hub.is_ac: expected true or false, got text"),
+        ({"is_ac": 2}, "is_ac", "hub.is_ac: expected true or false, got a number"),
+        ({"batt_v": True}, "battery_volts", "hub.batt_v: expected a number, got true or false"),
+        ({"batt_v": float("nan")}, "battery_volts", "hub.batt_v: expected a finite number, got NaN"),
+        ({"batt_v": "--"}, "battery_volts", "hub.batt_v: expected a number, got text"),
+        ({"error_message": "low"}, "error_code", "hub.error_message: expected an integer, got text"),
+        ({"first_boot": []}, "first_boot", "hub.first_boot: expected true or false, got a list"),
+    ],
+)
+def test_an_odd_field_of_the_hub_is_none_and_named_and_the_others_are_read(
+    hub: dict[str, Any], name: str, problem: str
+) -> None:
+    whole = {"version": "5.1.2", "num_channels": 4, "num_actuators": 2, "batt_v": 9.2, "agenda": 1}
+    parsed = HubInfo.parse({"hub": {**whole, **hub}, "wifi": {"mac_addr": "7C9EBD112233"}})
+    assert getattr(parsed, name) is None
+    assert parsed.problems == (problem,)
+    assert parsed.extra == {"agenda": 1, **hub}
+    assert parsed.mac == "7C9EBD112233"
+    odd = dataclasses.replace(parsed, extra={}, problems=(), **{name: None})
+    assert odd == dataclasses.replace(
+        HubInfo.parse({"hub": whole, "wifi": {"mac_addr": "7C9EBD112233"}}), extra={}, **{name: None}
+    )
+
+
+@pytest.mark.parametrize(
+    ("wifi", "name", "value", "problem"),
+    [
+        ({"mac_addr": "s3cr3t"}, "mac", "", "wifi.mac_addr: expected a MAC address, got text"),
+        ({"mac_addr": 5}, "mac", "", "wifi.mac_addr: expected a MAC address, got a number"),
+        ({"strength": []}, "rssi", None, "wifi.strength: expected an integer, got a list"),
+        ({"strength": "60 %"}, "rssi", None, "wifi.strength: expected an integer, got text"),
+        ({"status": {}}, "status", None, "wifi.status: expected text or an integer, got an object"),
+        ({"status": deep()}, "status", None, "wifi.status: expected text or an integer, got an object"),
+        (
+            {"status": 10**5000},
+            "status",
+            None,
+            "wifi.status: expected text or an integer, got an integer of more than 20 digits",
+        ),
+        ({"ssid": 5}, "ssid", None, "wifi.ssid: expected text, got a number"),
+        ({"chan": "auto"}, "channel", None, "wifi.chan: expected an integer, got text"),
+    ],
+)
+def test_an_odd_field_of_the_wifi_is_named_by_both(wifi: dict[str, Any], name: str, value: Any, problem: str) -> None:
+    parsed = HubInfo.parse(info(**wifi))
+    assert getattr(parsed.wifi, name) == value
+    assert parsed.problems == parsed.wifi.problems == (problem,)
+    assert list(parsed.wifi.extra) == list(wifi)
+
+
+def test_a_wifi_that_is_no_object_costs_the_wifi() -> None:
+    parsed = HubInfo.parse({"hub": {"version": "5.1.2"}, "wifi": "x"})
+    assert (parsed.firmware, parsed.mac, parsed.problems) == ("5.1.2", "", ("wifi: expected an object, got text",))
+
+
+@pytest.mark.parametrize(
+    ("text", "rssi"), [("-41 dBm", -41), ("-41dbm", -41), (" -41 ", -41), (-41.0, -41), ("-41.0", -41), ("-41 dB", -41)]
+)
+def test_a_unit_behind_a_number_does_no_harm(text: Any, rssi: int) -> None:
+    assert WifiInfo.parse({"strength": text}) == WifiInfo(rssi=rssi)
+    assert HubInfo.parse({"hub": {"batt_v": "9.2 V"}}).battery_volts == 9.2
+    assert HubInfo.parse({"hub": {"batt_v": "9200mV"}}).battery_volts == pytest.approx(9.2)
+
+
+@pytest.mark.parametrize("mac", ["00:00:00:00:00:00", "000000000000", "ff:ff:ff:ff:ff:ff"])
+def test_a_mac_of_zeros_says_none(mac: str) -> None:
+    parsed = HubInfo.parse(info(mac_addr=mac))
+    assert (parsed.mac, parsed.problems) == ("", ())
+    assert reported_mac(info(mac_addr=mac)) == ""
+    with pytest.raises(ValueError, match="not a MAC address"):
+        normalize_mac(mac)
+
+
 def test_neither_the_network_nor_unknown_fields_are_in_the_repr() -> None:
     parsed = HubInfo.parse(info({"future_key": "s3cr3t"}, ssid="s3cr3t", wifi_pw="s3cr3t", extra=deep()))
     assert parsed.wifi.ssid == "s3cr3t"
     assert "s3cr3t" not in repr(parsed)
-    assert "s3cr3t" not in repr(Actuator.parse({"slot": 0, "key": "s3cr3t"}))
+    assert "s3cr3t" not in repr(Actuator.parse({"slot": 0, "state": 0, "key": "s3cr3t"}))
 
 
 @given(payload=ANYTHING | st.fixed_dictionaries({"hub": FIELDS, "wifi": FIELDS}))
 def test_any_info_is_read_or_refused(payload: Any) -> None:
     parsed, error = attempt(HubInfo.parse, payload)
-    assert isinstance(error, VegeHubPayloadError) if parsed is None else 0 <= parsed.num_sensors <= 1000
+    assert isinstance(error, VegeHubPayloadError) if parsed is None else 0 <= (parsed.num_sensors or 0) <= 1000
     assert repr(parsed)
 
 
 # Parts of a reply, for those who keep it as it came
 
 
-@pytest.mark.parametrize(("payload", "hub"), [({"hub": {"a": 1}}, {"a": 1}), ({"hub": None}, None), ({}, None)])
+@pytest.mark.parametrize(
+    ("payload", "hub"),
+    [({"hub": {"a": 1}}, {"a": 1}), ({"hub": None}, None), ({}, None), ([], None), ({"hub": "x"}, None), (None, None)],
+)
 def test_the_hub_object_comes_as_it_is(payload: Any, hub: Any) -> None:
     assert hub_object(payload) == hub
 
@@ -183,11 +268,9 @@ def test_the_hub_object_comes_as_it_is(payload: Any, hub: Any) -> None:
 @pytest.mark.parametrize(
     ("read", "payload", "text"),
     [
-        (hub_object, [], "payload: expected an object, got a list"),
-        (hub_object, {"hub": "x"}, "hub: expected an object, got text"),
         (reported_mac, None, "payload: expected an object, got null"),
         (reported_mac, {"wifi": []}, "wifi: expected an object, got a list"),
-        (reported_mac, {"wifi": {"mac_addr": 5}}, "wifi.mac_addr: expected text, got a number"),
+        (reported_mac, {"wifi": {"mac_addr": 5}}, "wifi.mac_addr: expected a MAC address, got a number"),
         (reported_mac, {"wifi": {"mac_addr": "x"}}, "wifi.mac_addr: expected a MAC address, got text"),
         (actuator_list, [], "payload: expected an object, got a list"),
     ],
@@ -253,7 +336,9 @@ def test_one_field_of_a_hub_object_is_read_or_none(document: Any, name: str, val
 
 
 def test_times_are_aware_and_zero_is_never() -> None:
-    actuator = Actuator.parse({"slot": 1, "last_run": 1730911079, "next_window_start": 0, "next_window_end": None})
+    actuator = Actuator.parse(
+        {"slot": 1, "state": 0, "last_run": 1730911079, "next_window_start": 0, "next_window_end": None}
+    )
     assert actuator.last_run == datetime(2024, 11, 6, 16, 37, 59, tzinfo=UTC)
     assert actuator.next_window_start is actuator.next_window_end is None
 
@@ -264,19 +349,63 @@ def test_times_are_aware_and_zero_is_never() -> None:
         ({}, "actuators: expected a list, got an object"),
         (None, "actuators: expected a list, got null"),
         ([None], "actuators[0]: expected an object, got null"),
-        ([{"slot": 0}, {}], "actuators[1].slot: expected an integer, got null"),
-        ([{"slot": None}], "actuators[0].slot: expected an integer, got null"),
-        ([{"slot": -1}], "actuators[0].slot: expected an integer from 0 to 1000"),
-        ([{"slot": 0, "state": "on"}], "actuators[0].state: expected an integer, got text"),
-        ([{"slot": 0, "last_run": 10**18}], "actuators[0].last_run: expected Unix seconds, got a number"),
-        ([{"slot": 0, "last_run": -(10**18)}], "actuators[0].last_run: expected Unix seconds, got a number"),
-        ([{"slot": 0, "cur_ma": "x"}], "actuators[0].cur_ma: expected a number, got text"),
+        ([{"slot": 0, "state": 0}, {}], "actuators[1].slot: expected an integer from 0 to 1000, got null"),
+        ([{"slot": None}], "actuators[0].slot: expected an integer from 0 to 1000, got null"),
+        ([{"slot": -1}], "actuators[0].slot: expected an integer from 0 to 1000, got a number"),
+        ([{"slot": 0}], "actuators[0].state: expected true or false, got null"),
+        ([{"slot": 0, "state": 2}], "actuators[0].state: expected true or false, got a number"),
+        ([{"slot": 0, "state": "jammed"}], "actuators[0].state: expected true or false, got text"),
+        ([{"slot": 0, "state": "open"}], "actuators[0].state: expected true or false, got text"),
     ],
 )
-def test_a_wrong_field_of_the_status_is_named(payload: Any, text: str) -> None:
+def test_a_slot_or_a_state_that_cannot_be_read_is_an_error(payload: Any, text: str) -> None:
     with pytest.raises(VegeHubPayloadError) as caught:
         parse_actuators(payload)
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("state", "is_on"),
+    [(0, False), (1, True), (True, True), (1.0, True), ("1", True), ("on", True), ("OFF", False), (" true ", True)],
+)
+def test_a_state_comes_as_number_flag_or_word(state: Any, is_on: bool) -> None:
+    assert Actuator.parse({"slot": "1", "state": state}) == Actuator(slot=1, is_on=is_on)
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "problem"),
+    [
+        ({"last_run": 10**18}, "last_run", "last_run: expected a time, got a number"),
+        ({"last_run": "yesterday"}, "last_run", "last_run: expected a time, got text"),
+        ({"cur_ma": "nan"}, "current_ma", "cur_ma: expected a number, got text"),
+        ({"typ_ma": True}, "typical_ma", "typ_ma: expected a number, got true or false"),
+        ({"error": {}}, "error_code", "error: expected an integer, got an object"),
+    ],
+)
+def test_an_odd_field_of_an_actuator_is_none_and_named(field: dict[str, Any], name: str, problem: str) -> None:
+    parsed = Actuator.parse({"slot": 1, "state": "on", **field})
+    assert (parsed.slot, parsed.is_on, getattr(parsed, name)) == (1, True, None)
+    assert (parsed.extra, parsed.problems) == (field, (problem,))
+
+
+@pytest.mark.parametrize("last_run", [1730911079, "1730911079", 1730911079000, "2024-11-06T16:37:59Z", 1730911079.0])
+def test_a_time_of_an_actuator_comes_in_any_form(last_run: Any) -> None:
+    actuator = Actuator.parse({"slot": 1, "state": 0, "last_run": last_run, "cur_ma": "40 mA", "typ_ma": "0.04A"})
+    assert actuator.last_run == datetime(2024, 11, 6, 16, 37, 59, tzinfo=UTC)
+    assert (actuator.current_ma, actuator.typical_ma) == (40.0, 40.0)
+
+
+def test_the_state_of_one_actuator_is_read_whatever_the_others_say() -> None:
+    entries = [
+        None,
+        {"slot": "x"},
+        {"slot": 0, "state": "jammed"},
+        {"slot": "1", "state": "on"},
+        {"slot": 2, "state": 0},
+    ]
+    assert (actuator_state(entries, 1), actuator_state(entries, 2), actuator_state(entries, 3)) == (True, False, None)
+    with pytest.raises(VegeHubPayloadError, match=r"^actuators\[2\]\.state: expected true or false, got text$"):
+        actuator_state(entries, 0)
 
 
 def test_an_actuator_by_itself_is_named_by_its_fields() -> None:
@@ -311,17 +440,26 @@ def test_readings_are_ordered_by_slot() -> None:
         ([], "payload: expected an object, got a list"),
         ({}, "samples: expected a list, got null"),
         ({"samples": {}}, "samples: expected a list, got an object"),
-        ({"samples": [5]}, "samples[0]: expected an object, got a number"),
-        ({"samples": [{"value": 1}]}, "samples[0].chan: expected an integer, got null"),
-        ({"samples": [{"chan": 1, "value": 1}, {"chan": 2}]}, "samples[1].value: expected a number, got null"),
-        ({"samples": [{"chan": 1, "value": True}]}, "samples[0].value: expected a number, got true or false"),
-        ({"samples": [{"chan": -1, "value": 1}]}, "samples[0].chan: expected an integer from 0 to 1000"),
     ],
 )
-def test_a_wrong_field_of_the_readings_is_named(payload: Any, text: str) -> None:
+def test_a_reply_without_samples_is_an_error(payload: Any, text: str) -> None:
     with pytest.raises(VegeHubPayloadError) as caught:
         parse_last_readings(payload)
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("value", [None, "", "nan", "--", True, [], float("nan"), 10**400])
+def test_an_input_without_a_value_hides_no_other(value: Any) -> None:
+    first, second = parse_last_readings({"samples": [{"chan": 1, "value": value}, {"chan": 2, "value": "1.5 V"}]})
+    assert (first.slot, first.samples, first.latest, first.value) == (1, (), None, None)
+    assert (second.slot, second.samples, second.value) == (2, (Sample(1.5),), 1.5)
+    assert bool(first.problems) is (value not in (None, ""))
+    assert all(problem.startswith("samples[0].value: expected a ") for problem in first.problems)
+
+
+@pytest.mark.parametrize("entry", [5, None, [], {"value": 1}, {"chan": "one", "value": 1}, {"chan": -1, "value": 1}])
+def test_an_entry_without_a_channel_hides_no_other(entry: Any) -> None:
+    assert parse_last_readings({"samples": [entry, {"chan": 2, "value": 1.5}]}) == (Reading(2, (Sample(1.5),)),)
 
 
 @given(payload=ANYTHING | st.fixed_dictionaries({"samples": st.lists(FIELDS, max_size=3)}))
@@ -366,9 +504,21 @@ def test_any_text_is_a_time_or_none(text: str) -> None:
     assert moment is None or moment.tzinfo is UTC
 
 
-def test_the_latest_sample_is_the_last() -> None:
+def test_the_latest_sample_is_the_newest_with_a_time_that_can_be() -> None:
     assert Reading(1, (Sample(1.0), Sample(2.0))).latest == Sample(2.0)
     assert Reading(1).latest is None
+    dated = Sample(1.0, "2025-01-15T16:51:23Z")
+    assert Reading(1, (dated, Sample(2.0), Sample(3.0, "2036-02-07T06:28:16Z"))).latest == dated
+
+
+def test_the_value_is_that_of_the_newest_sample_or_none() -> None:
+    never, overflown = "1970-01-01T00:00:05Z", "2036-02-07T06:28:16Z"
+    assert Reading(1, (Sample(1.0, "2025-01-15T16:51:23Z"), Sample(2.0, never))).value == 1.0
+    assert Reading(1, (Sample(1.0), Sample(2.0))).value == 2.0
+    assert Reading(1, (Sample(1.0, never), Sample(2.0, overflown))).value is None
+    assert Reading(1).value is None
+    early = datetime(2036, 2, 7, tzinfo=UTC)
+    assert Reading(1, (Sample(2.0, overflown),), as_of=early).value == 2.0
 
 
 @pytest.mark.parametrize("model", [HubInfo(), WifiInfo(), Actuator(slot=0), Sample(1.5), Reading(1)])

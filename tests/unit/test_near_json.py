@@ -247,7 +247,21 @@ def test_a_body_that_is_meant_to_be_json(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b" ", b"OK", b"0", b'"OK"', b"\xef\xbb\xbfOK", b"\0\0", b"<html>{", b"null", b"\xffx"]
+    "body",
+    [
+        b"",
+        b" ",
+        b"OK",
+        b"0",
+        b'"OK"',
+        b"\xef\xbb\xbfOK",
+        b"\0\0",
+        b"<html>{",
+        b"null",
+        b"\xffx",
+        b"\xff\xfe",
+        b"\xff\xfe\0\0",
+    ],
 )
 def test_a_body_that_is_not(body: bytes) -> None:
     assert not looks_like_json(body)

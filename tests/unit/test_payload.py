@@ -11,19 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vegehub.exceptions import VegeHubPayloadError
-from vegehub.wire.payload import (
-    MAX_COUNT,
-    MAX_DEPTH,
-    as_count,
-    as_int,
-    as_list,
-    as_number,
-    as_object,
-    as_text,
-    decode_strict_json,
-    kind,
-    wrong,
-)
+from vegehub.wire.fields import COUNT, MAX_COUNT, Fields, as_code, as_count, as_flag, as_int, as_number, as_text
+from vegehub.wire.near_json import MAX_DEPTH
+from vegehub.wire.payload import as_list, as_object, decode_strict_json, kind, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,6 +159,9 @@ def test_an_error_shows_nothing_of_the_data(text: bytes | str) -> None:
         (True, "true or false"),
         (1, "a number"),
         (1.5, "a number"),
+        (math.nan, "NaN"),
+        (-math.inf, "infinity"),
+        (10**20, "an integer of more than 20 digits"),
         ("s3cr3t", "text"),
         ({}, "an object"),
         ([], "a list"),
@@ -188,133 +181,116 @@ def test_the_error_has_path_and_type_and_no_value(path: str, start: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("value", "number"),
+    ("read", "value", "found"),
     [
-        (5, 5),
-        (-5, -5),
-        (True, 1),
-        (False, 0),
-        (5.0, 5),
-        ("5", 5),
+        *((as_int, value, 5) for value in (5, 5.0, "5", " 5 ", "5.0", "+5", "05", "0x5")),
+        *((as_int, value, found) for value, found in ((True, 1), (False, 0), ("-41", -41), (10**20 - 1, 10**20 - 1))),
+        *((as_number, value, 1.5) for value in (1.5, "1.5", " 1.5 ", "1,5", "+1.5", "15e-1")),
+        *((as_number, value, found) for value, found in ((5, 5.0), ("0", 0.0), (" -1e3 ", -1000.0), (".5", 0.5))),
+        *(
+            (as_count, value, found)
+            for value, found in ((0, 0), (8, 8), (MAX_COUNT, 1000), ("8", 8), (8.0, 8), (True, 1))
+        ),
+        *((as_flag, value, True) for value in (True, 1, 1.0, "1", "on", "ON", " Yes", "true", "1.0")),
+        *((as_flag, value, False) for value in (False, 0, "0", "off", "no", "False")),
+        (as_text, "", ""),
+        (as_code, "3", "3"),
+        (as_code, 3, "3"),
+    ],
+)
+def test_a_value_comes_in_many_forms(read: Any, value: Any, found: Any) -> None:
+    assert (type(read(value)), read(value)) == (type(found), found)
+
+
+NO_NUMBERS: list[Any] = [None, math.nan, math.inf, "x", "", "nan", "inf", "--", "1e999", "1 2", [], {}, b"5"]
+NO_NUMBERS += [10**20, -(10**20), 10**5000, "9" * 21, "9" * 5000, "1.2.3", "1,2,3"]
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        *((as_int, value) for value in (*NO_NUMBERS, 1.5, "1.5", 1e300)),
+        *((as_number, value) for value in (*NO_NUMBERS, True)),
+        *((as_count, value) for value in (*NO_NUMBERS, -1, 1001, "1001", "-1", 0.5)),
+        *((as_flag, value) for value in (*NO_NUMBERS, 2, -1, "2", "open", "closed", 0.5)),
+        *((as_text, value) for value in (None, 5, True, [], {})),
+        *((as_code, value) for value in (None, 1.5, [], {}, 10**5000)),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),  # some are too long to print
+)
+def test_what_is_none_of_the_kind_is_none(read: Any, value: Any) -> None:
+    assert read(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("-41 dBm", -41),
+        ("-41dBm", -41),
         ("-41", -41),
-        (" 7 ", 7),
-        (10**20 - 1, 10**20 - 1),
-        ("9" * 20, 10**20 - 1),
+        ("-41 dB", -41),
+        ("-41 %", None),
+        ("-41 mW", None),
+        ("dBm", None),
     ],
 )
-def test_an_int_comes_as_number_flag_or_text(value: object, number: int) -> None:
-    result = as_int(value, "x")
-    assert type(result) is int
-    assert result == number
+def test_a_unit_is_cut_where_it_plainly_is_one(value: str, found: int | None) -> None:
+    assert as_int(value, {"dbm": 1, "db": 1}) == found
+    assert as_int("-41 dBm") is None
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        1.5,
-        math.nan,
-        math.inf,
-        "x",
-        "",
-        "1.5",
-        "9" * 21,
-        "9" * 5000,
-        10**20,
-        -(10**20),
-        10**5000,
-        1e300,
-        [],
-        {},
-        b"5",
-    ],
-    ids=lambda value: type(value).__name__,  # some are too long to print
-)
-def test_what_is_no_int_is_refused(value: object) -> None:
-    with pytest.raises(VegeHubPayloadError, match=r"^x: expected an integer, got ") as caught:
-        as_int(value, "x")
-    assert caught.value.path == "x"
+def test_a_unit_counts() -> None:
+    units = {"v": 1.0, "mv": 1000.0}
+    assert [as_number(text, units) for text in ("1.5V", "1500 mV", "1,5 v", "1.5")] == [1.5, 1.5, 1.5, 1.5]
 
 
-@pytest.mark.parametrize("value", [0, 8, MAX_COUNT, "8", 8.0, True])
-def test_a_count_is_a_small_int(value: object) -> None:
-    assert as_count(value) == int(value)  # type: ignore[call-overload]  # only such values are listed
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(-1, "from 0 to 1000"), (1001, "from 0 to 1000"), ("x", "an integer, got text")]
-)
-def test_any_other_count_is_refused(value: object, text: str) -> None:
-    with pytest.raises(
-        VegeHubPayloadError, match=f"^hub.n: expected an integer.*{text.removeprefix('an integer')}"
-    ) as caught:
-        as_count(value, "hub.n")
-    assert caught.value.path == "hub.n"
-
-
-@pytest.mark.parametrize(("value", "number"), [(5, 5.0), (1.5, 1.5), ("9.2", 9.2), (" -1e3 ", -1000.0), ("0", 0.0)])
-def test_a_number_comes_as_number_or_text(value: object, number: float) -> None:
-    result = as_number(value)
-    assert type(result) is float
-    assert result == number
-
-
-@pytest.mark.parametrize(
-    "value",
-    [None, True, "x", "", "nan", "inf", "1e999", math.nan, -math.inf, 10**5000, [], {}],
-    ids=lambda value: type(value).__name__,
-)
-def test_what_is_no_finite_number_is_refused(value: object) -> None:
-    with pytest.raises(VegeHubPayloadError, match=r"^x: expected a (finite )?number, got (?!a number$)"):
-        as_number(value, "x")
-
-
-def test_objects_lists_and_text_are_passed_on() -> None:
+def test_objects_and_lists_are_passed_on() -> None:
     document: dict[str, Any] = {"a": []}
     assert as_object(document) is document
     assert as_list(document["a"]) is document["a"]
-    assert as_text("") == ""
+
+
+def test_an_essential_field_is_read_or_named() -> None:
+    fields = Fields({"n": "8", "x": "many"}, "a")
+    assert fields.need("n", COUNT) == 8
+    assert fields.extra == {"x": "many"}
+    for key, got in (("x", "text"), ("y", "null")):
+        with pytest.raises(VegeHubPayloadError) as caught:
+            fields.need(key, COUNT)
+        assert str(caught.value) == f"a.{key}: expected an integer from 0 to 1000, got {got}"
+        assert caught.value.path == f"a.{key}"
+
+
+def test_any_other_field_is_read_or_noted() -> None:
+    fields = Fields({"n": "8", "x": "many", "y": None, "z": "", "later": 1})
+    assert (fields.get("n", COUNT), fields.get("x", COUNT, 5), fields.problems) == (
+        8,
+        None,
+        ["x: expected an integer from 0 to 1000, got text"],
+    )
+    assert [fields.get(key, COUNT, 5) for key in ("y", "z", "missing")] == [None, None, 5]
+    assert fields.extra == {"x": "many", "later": 1}
+    assert len(fields.problems) == 1
 
 
 @given(value=ANYTHING)
 def test_a_field_of_any_value_is_read_or_refused(value: Any) -> None:
-    for read in (as_object, as_list, as_int, as_count, as_number, as_text):
-        result, error = attempt(read, value, "x")
+    for read in (as_int, as_count, as_number, as_flag, as_text, as_code):
+        assert repr(read(value))
+    for check in (as_object, as_list):
+        result, error = attempt(check, value, "x")
         assert repr(result)
-        if error is not None:
-            assert isinstance(error, VegeHubPayloadError)
-            assert error.path == "x"
-            assert str(error).startswith("x: expected ")
+        assert error is None or str(error).startswith("x: expected ")
 
 
 @pytest.mark.parametrize(
-    ("read", "value", "text"),
-    [
-        (as_object, [], "an object, got a list"),
-        (as_list, {}, "a list, got an object"),
-        (as_int, {}, "an integer, got an object"),
-        (as_count, {}, "an integer, got an object"),
-        (as_number, True, "a number, got true or false"),
-        (as_text, {}, "text, got an object"),
-    ],
+    ("check", "value", "text"),
+    [(as_object, [], "an object, got a list"), (as_list, {}, "a list, got an object")],
 )
-def test_what_has_no_path_is_the_payload(read: Callable[[object], object], value: object, text: str) -> None:
+def test_what_has_no_path_is_the_payload(check: Callable[[object], object], value: object, text: str) -> None:
     with pytest.raises(VegeHubPayloadError) as caught:
-        read(value)
+        check(value)
     assert (str(caught.value), caught.value.path) == (f"payload: expected {text}", "")
-
-
-@pytest.mark.parametrize("text", ["0", "1000"])
-def test_a_count_may_be_text_up_to_its_limits(text: str) -> None:
-    assert as_count(text) == int(text)
-
-
-@pytest.mark.parametrize("value", [1001, "1001", -1, "-1"])
-@pytest.mark.parametrize(("path", "start"), [("", "payload"), ("a.b", "a.b")])
-def test_a_count_beyond_its_limits_is_refused_in_these_words(value: object, path: str, start: str) -> None:
-    with pytest.raises(VegeHubPayloadError) as caught:
-        as_count(value, path)
-    assert (str(caught.value), caught.value.path) == (f"{start}: expected an integer from 0 to 1000", path)
 
 
 @pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 100_000])

@@ -10,6 +10,7 @@ import logging
 import runpy
 import socket
 import sqlite3
+import threading
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -244,7 +245,7 @@ async def test_the_path_is_in_no_log_and_no_repr(caplog: pytest.LogCaptureFixtur
         ({"method": "PUT"}, 405),
         ({"method": "DELETE"}, 405),
         ({"body": b"{}"}, 400),
-        ({"body": push(hub="me")}, 400),
+        ({"body": b'{"mac":"7C9EBD112233","sensors":7}'}, 400),
     ],
 )
 async def test_bad_input_is_refused_and_counted(request_: dict[str, Any], status: int) -> None:
@@ -263,8 +264,8 @@ async def test_the_answer_names_the_field_that_is_wrong() -> None:
     refusals: list[Refusal] = []
     async with serving() as hub:
         hub.receiver.on_refused(refusals.append)
-        _, answer = await hub.post(b'{"mac":"SECRET","sensors":[]}')
-        assert answer["path"] == refusals[0].path == "mac"
+        _, answer = await hub.post(b'{"mac":"7C9EBD112233","sensors":"SECRET"}')
+        assert answer["path"] == refusals[0].path == "sensors"
         assert "SECRET" not in str(answer)
 
 
@@ -302,37 +303,40 @@ async def test_a_list_of_anything_but_hubs_is_an_error() -> None:
         UpdateReceiver(allowed=["my hub"])
 
 
-async def test_one_hub_may_send_ten_updates_a_second_and_slows_no_other_down() -> None:
+async def test_a_backlog_of_one_hub_is_taken_in_one_go_and_slows_no_other_down() -> None:
     now = 0.0
     async with serving(max_rate=10, monotonic=lambda: now) as hub:
-        for number in range(10):
+        for number in range(120):
             assert (await hub.post(push(number)))[0] == 200
-        assert (await hub.post(push(10)))[0] == 429
+        assert (await hub.post(push(120)))[0] == 429
         assert (await hub.post(push(hub=B)))[0] == 200
-        now = 0.99
-        assert (await hub.post(push(10)))[0] == 429
-        now = 1.0
-        for number in range(10):
-            now += 0.0625
-            assert (await hub.post(push(number)))[0] == 200
-        for number in range(10):
-            now = 2.0625 + 0.0625 * number  # a second after each of them there is room for one again
+        for number in range(30):  # ten a second from then on
+            now += 0.1
             assert (await hub.post(push(number)))[0] == 200
             assert (await hub.post(push(number)))[0] == 429
+        now += 6
+        for number in range(60):
+            assert (await hub.post(push(number)))[0] == 200
+        assert (await hub.post(push(60)))[0] == 429
+        now += 1000
+        for number in range(120):
+            assert (await hub.post(push(number)))[0] == 200
+        assert (await hub.post(push(120)))[0] == 429
 
 
 async def test_made_up_macs_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vegehub.receiving.limits.MAX_HUBS", 5)
-    async with serving(max_rate=1, monotonic=lambda: 0.0) as hub:
+    monkeypatch.setattr("vegehub.receiving.intake.MAX_HUBS", 5)
+    async with serving(max_rate=1, max_burst=1, monotonic=lambda: 0.0) as hub:
         for number in range(10):
             assert (await hub.post(push(hub=f"0000000000{number:02}")))[0] == 200
         assert (await hub.post(push(hub="000000000009")))[0] == 429
         assert (await hub.post(push(hub="000000000000")))[0] == 200  # forgotten
 
 
-async def test_a_rate_of_none_at_all_is_an_error() -> None:
+@pytest.mark.parametrize("limits", [{"max_rate": 0}, {"max_burst": 0}])
+async def test_a_rate_of_none_at_all_is_an_error(limits: dict[str, int]) -> None:
     with pytest.raises(VegeHubValueError):
-        UpdateReceiver(max_rate=0)
+        UpdateReceiver(**limits)
 
 
 async def test_refusals_are_logged_once_per_sender_and_status(caplog: pytest.LogCaptureFixture) -> None:
@@ -497,6 +501,146 @@ async def test_what_is_no_http_is_refused_without_a_traceback(garbage: bytes, ca
     assert noise(caplog) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("no host", "Host"),
+        ("line feeds only", ""),
+        ("a space behind the version", ""),
+        ("two lengths", "Content-Length"),
+        ("an expectation", "Expect"),
+    ],
+)
+async def test_what_aiohttp_refuses_is_counted_told_and_logged_once_for_an_address(
+    name: str, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusals: list[Refusal] = []
+    async with serving() as hub:
+        hub.receiver.on_refused(refusals.append)
+        good = hub.head(f"Content-Length: {len(push())}")
+        head = {
+            "no host": good.replace(b"Host: 127.0.0.1\r\n", b""),
+            "line feeds only": good.replace(b"\r\n", b"\n"),
+            "a space behind the version": good.replace(b"HTTP/1.1\r\n", b"HTTP/1.1 \r\n"),
+            "two lengths": hub.head(f"Content-Length: {len(push())}", f"Content-Length: {len(push())}"),
+            "an expectation": hub.head("Expect: a miracle", f"Content-Length: {len(push())}"),
+        }[name]
+        status = 0
+        for _ in range(3):
+            async with hub.raw(head + push()) as reader:
+                status = int((await reader.readline()).split()[1])
+        if status == 200:
+            pytest.skip("this aiohttp takes it")
+        await until(lambda: hub.receiver.counters.refused.get(status) == 3)
+        assert [(refusal.status, refusal.remote) for refusal in refusals] == [(status, HOST)] * 3
+        assert text in refusals[0].reason
+        assert TOKEN not in refusals[0].reason
+        (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        assert HOST in record.getMessage()
+        assert (await hub.post())[0] == 200
+        assert hub.receiver.counters.refused == {status: 3}
+
+
+@pytest.mark.parametrize("sent", [b"", b"P", b"POST /x HTTP/1.1\r\nHost: a\r\n"])
+async def test_half_a_head_holds_no_connection(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    refusals: list[Refusal] = []
+    async with serving(body_timeout=0.1) as hub:
+        hub.receiver.on_refused(refusals.append)
+        for _ in range(2):
+            async with hub.raw(sent) as reader:
+                assert await reader.read() == b""
+        assert hub.receiver.counters.refused == {0: 2}
+        assert [refusal.remote for refusal in refusals] == [HOST] * 2
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1
+
+
+async def test_a_head_that_trickles_in_is_given_up_as_a_whole() -> None:
+    async with serving(body_timeout=0.2) as hub:
+        reader, writer = await asyncio.open_connection(HOST, hub.receiver.port)
+        writer.write(hub.head("X: ").removesuffix(b"\r\n\r\n"))
+        ended = asyncio.create_task(reader.read())
+        with suppress(ConnectionError):
+            while not ended.done():
+                writer.write(b"x")
+                await asyncio.sleep(0.02)
+        with suppress(ConnectionError):
+            assert await ended == b""
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        assert hub.receiver.counters.refused == {0: 1}
+
+
+async def test_half_a_head_after_an_update_holds_no_connection_and_an_idle_one_stays() -> None:
+    whole = f"Content-Length: {len(push())}"
+    async with serving(body_timeout=0.2) as hub, hub.raw(hub.head(whole), push()[:9], push()[9:]) as idle:
+        assert b" 200 " in await idle.readline()
+        async with hub.raw(hub.head(whole) + push()) as half:
+            assert b" 200 " in await half.readline()
+        reader, writer = await asyncio.open_connection(HOST, hub.receiver.port)
+        writer.write(hub.head(whole) + push())
+        assert b" 200 " in await reader.readline()
+        writer.write(hub.head(whole)[:30])
+        assert (await reader.read()).endswith(b'{"status": "ok"}')  # until the receiver closes it
+        writer.close()
+        await writer.wait_closed()
+        assert not idle.at_eof()
+        assert hub.receiver.counters.refused == {0: 1}
+
+
+async def test_head_and_body_have_one_time_together() -> None:
+    body = push()
+    async with serving(body_timeout=0.5) as hub:
+        reader, writer = await asyncio.open_connection(HOST, hub.receiver.port)
+        head = hub.head(f"Content-Length: {len(body)}")
+        for part in (head[:20], head[20:] + body[:5], body[5:]):
+            writer.write(part)
+            await asyncio.sleep(0.3)  # the body alone would be in time
+        assert b" 408 " in await reader.readline()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+def large(size: int) -> bytes:
+    sample = b'{"v":1.5,"t":"2025-01-15T16:51:23Z"},'
+    samples = sample * (size // len(sample))
+    return (
+        b'{"mac":"7C9EBD112233","sensors":[{"slot":1,"samples":['
+        + samples
+        + b'{"v":2.5,"t":"2025-01-15T16:51:24Z"}]}]}'
+    )
+
+
+async def test_others_are_served_while_a_large_body_is_decoded() -> None:
+    order: list[str] = []
+    async with serving(body_timeout=30) as hub:
+        hub.receiver.subscribe(lambda update: order.append(update.mac))
+        decoding = asyncio.create_task(hub.post(io.BytesIO(large(4_000_000))))
+        await until(lambda: any(thread.name.startswith("vegehub-decoder") for thread in threading.enumerate()))
+        for _ in range(5):
+            assert (await hub.post(push(hub=B)))[0] == 200
+        assert (await decoding)[0] == 200
+    assert order == [B] * 5 + [A]
+    await until(lambda: not any(thread.name.startswith("vegehub-decoder") for thread in threading.enumerate()))
+
+
+async def test_a_large_body_is_read_and_kept_as_a_small_one_is(tmp_path: Path) -> None:
+    body = large(400_000)
+    kept: list[Update] = []
+    async with Journal(tmp_path / "journal.db") as journal, serving(journal=journal) as hub:
+        for broken, status in ((b"x" * 300_000, 400), (b"[" + b"0," * 1_000_001 + b"0]", 400), (b"[" * 300_000, 400)):
+            assert (await hub.post(io.BytesIO(broken)))[0] == status
+        for _ in range(2):
+            assert (await hub.post(io.BytesIO(body)))[0] == 200
+        assert hub.receiver.counters.repeated == 1
+        task = asyncio.create_task(journal.deliver(kept.append))
+        await until(lambda: len(kept) == 1)
+        await journal.close()
+        await task
+    assert kept[0].readings == parse_update(body).readings
+
+
 # Subscribers
 
 
@@ -647,6 +791,29 @@ async def test_unsubscribing_a_slow_subscriber_forgets_what_waits_for_it() -> No
         may_end.set()
         await hub.post(push(3))
     assert taken == [0]
+
+
+async def test_an_async_subscriber_gets_everything_in_a_loop_with_eager_tasks_too() -> None:
+    if not hasattr(asyncio, "eager_task_factory"):
+        pytest.skip("Python 3.12 and later")
+    taken: list[int] = []
+
+    async def callback(number: int) -> None:
+        if number == 1:
+            await asyncio.sleep(0)
+        taken.append(number)
+
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+    try:
+        group: Subscribers[int] = Subscribers("number")
+        group.subscribe(callback)
+        for number in range(5):
+            await group.publish(number)
+        await until(lambda: len(taken) == 5)
+        await group.close(1)
+    finally:
+        asyncio.get_running_loop().set_task_factory(None)
+    assert taken == [0, 1, 2, 3, 4]
 
 
 async def test_a_subscriber_may_be_async_only_now_and_then() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vegehub.wire.text import clean_text
+from vegehub.wire.payload import clean_text
 
 
 @pytest.mark.parametrize(

@@ -405,7 +405,7 @@ class TestAddress:
         [
             "",
             " ",
-            "http://192.168.0.57",
+            "http://192.168.0.57/api",
             "192.168.0.57/api",
             "host name",
             "host:0",
@@ -420,7 +420,7 @@ class TestAddress:
             "fe80::1%",
             "user@host",
             "x" * 300,
-            "host\n",
+            "ho st",
             "1::2::3",
             None,
             5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pickle
 import runpy
@@ -16,10 +17,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vegehub.exceptions import VegeHubPayloadError
+from vegehub.exceptions import VegeHubPayloadError, VegeHubValueError
+from vegehub.wire.fields import MAX_NOTES
 from vegehub.wire.layout import SlotLayout
 from vegehub.wire.models import Reading, Sample
-from vegehub.wire.samples import MAX_NOTES
 from vegehub.wire.updates import Update, parse_update
 
 CORPUS = runpy.run_path(str(Path(__file__).parents[1] / "data" / "broken_updates.py"))
@@ -76,7 +77,7 @@ def values(update: Update, slot: int = 1) -> list[float]:
 def test_every_known_shape_is_read(payload: dict[str, Any], expected: dict[int, Any], form: Any) -> None:
     update = parse_update(form(payload))
     assert dict(update.readings) == {slot: Reading(slot, (Sample(*pair),)) for slot, pair in expected.items()}
-    assert (update.problems, update.extra) == (0, {})
+    assert (update.problem_count, update.extra) == (0, {})
 
 
 def test_documented_fields_are_read() -> None:
@@ -185,7 +186,7 @@ def test_a_sample_without_a_time_keeps_its_place_behind_the_one_before_it(text: 
 def test_a_missing_time_is_no_problem() -> None:
     update = parse_update(push({"v": 1.5}))
     assert update.readings[1].samples == (Sample(1.5, None),)
-    assert update.problems == 0
+    assert update.problem_count == 0
 
 
 def test_one_slot_in_two_entries_is_one_reading() -> None:
@@ -214,17 +215,77 @@ def test_several_old_updates_are_one_reading_per_field() -> None:
     assert (values(update, 1), values(update, 2)) == ([1.0, 2.0], [5.0])
 
 
-def test_no_time_is_decoded_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    decoded: list[str] = []
+def test_no_time_is_decoded_before_its_reading_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str | None] = []
     taken_at = Sample.taken_at.fget
     monkeypatch.setattr(
         Sample, "taken_at", property(lambda sample: decoded.append(sample.time_text) or taken_at(sample))
     )
     update = parse_update(push({"v": 1.0, "t": LATE}, {"v": 2.0, "t": EARLY}))
-    assert update.readings[1].samples[0].time_text == EARLY
     assert decoded == []
-    assert update.readings[1].samples[0].taken_at
-    assert decoded == [EARLY]
+    assert update.readings[1].samples[0].time_text == EARLY
+    assert decoded == [LATE, EARLY]
+
+
+# Times
+
+NOW = datetime(2025, 6, 1, tzinfo=UTC)
+OVERFLOWN = "2036-02-07T06:28:16Z"
+
+
+@pytest.mark.parametrize(
+    "time",
+    [None, "", "nan", "1970-01-01T00:00:05Z", OVERFLOWN, 5, "5", 0, -1, 1e300, True, {}, [], "x" * 5000, "2025-6-3"],
+)
+def test_no_sample_is_lost_for_its_time(time: Any) -> None:
+    update = parse_update(push({"v": 1.0, "t": time}, {"v": 2.0, "t": time}, {"v": 3.0, "t": time}), NOW)
+    assert values(update) == [1.0, 2.0, 3.0]
+    assert update.readings[1].latest == update.readings[1].samples[2]
+    old = parse_update(
+        {"key": "shed", "updates": [{"created_at": time, "field1": 1}, {"created_at": time, "field1": 2}]}
+    )
+    assert values(old) == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        1748736000,
+        1748736000.0,
+        "1748736000",
+        1748736000000,
+        "1748736000000",
+        "2025-06-01T00:00:00Z",
+        "2025-06-01t00:00:00z",
+        "2025-06-01 00:00:00",
+        "2025-6-1 0:00:00",
+        "2025-06-01T00:00:00.000+00:00",
+        "2025-06-01T02:00:00+0200",
+        "Sun Jun  1 00:00:00 2025\n",
+    ],
+)
+def test_a_time_in_any_form_is_one(time: Any) -> None:
+    (sample,) = parse_update(push({"v": 1.0, "t": time})).readings[1].samples
+    assert sample.taken_at == NOW
+    assert sample.time_text == str(time)
+
+
+@pytest.mark.parametrize("time", [None, "yesterday", "1970-01-01T00:00:00Z", OVERFLOWN, "2025-06-02T00:00:01Z"])
+def test_a_time_that_cannot_be_does_not_sort_and_is_not_the_latest(time: str | None) -> None:
+    reading = parse_update(push({"v": 2.0, "t": LATE}, {"v": 9.0, "t": time}, {"v": 1.0, "t": EARLY}), NOW).readings[1]
+    assert [sample.value for sample in reading.samples] == [1.0, 2.0, 9.0]
+    assert (reading.latest, reading.value) == (Sample(2.0, LATE), 2.0)
+
+
+def test_a_time_a_day_ahead_of_now_is_plausible() -> None:
+    samples = ({"v": 2.0, "t": "2025-06-02T00:00:00Z"}, {"v": 1.0, "t": EARLY})
+    assert values(parse_update(push(*samples), NOW)) == [1.0, 2.0]
+    assert values(parse_update(push(*samples), NOW.replace(month=5))) == [2.0, 1.0]
+
+
+def test_the_latest_battery_is_one_with_a_time_that_can_be() -> None:
+    update = parse_update(push({"v": 9.0, "t": EARLY}, {"v": 1.0, "t": OVERFLOWN}, slot=2))
+    assert update.battery(SlotLayout.of(1, 0, is_ac=False)) == 9.0
 
 
 # What is dropped
@@ -242,8 +303,6 @@ def test_no_time_is_decoded_before_it_is_asked_for(monkeypatch: pytest.MonkeyPat
         {"v": float("-inf"), "t": EARLY},
         {"v": 10**400, "t": EARLY},
         {"v": [1.0], "t": EARLY},
-        {"v": 1.0, "t": 5},
-        {"v": 1.0, "t": {}},
         {"v": object(), "t": EARLY},
         "1.5",
         None,
@@ -254,14 +313,14 @@ def test_no_time_is_decoded_before_it_is_asked_for(monkeypatch: pytest.MonkeyPat
 def test_a_bad_sample_is_dropped_and_counted_and_the_others_are_kept(sample: Any) -> None:
     update = parse_update(push({"v": 1.0, "t": EARLY}, sample, {"v": 2.0, "t": LATE}))
     assert values(update) == [1.0, 2.0]
-    assert update.problems == 1
-    assert update.problem_notes[0].startswith("sensors[0].samples[1]")
+    assert update.problem_count == 1
+    assert update.problems[0].startswith("sensors[0].samples[1]")
 
 
 @pytest.mark.parametrize("slot", [0, -1, 70_000, 10**30, None, True, "one", 1.5, [], {}, float("nan")])
 def test_a_bad_slot_is_dropped_and_counted(slot: Any) -> None:
     update = parse_update(push({"v": 1.0, "t": EARLY}, slot=slot))
-    assert (dict(update.readings), update.problems) == ({}, 1)
+    assert (dict(update.readings), update.problem_count) == ({}, 1)
 
 
 @pytest.mark.parametrize("slot", ["1", 1.0, "1.0"])
@@ -274,21 +333,20 @@ def test_a_slot_is_taken_as_text_too(slot: Any) -> None:
 )
 def test_a_bad_entry_is_dropped_and_counted(entry: Any) -> None:
     update = parse_update({"mac": MAC, "sensors": [entry, {"slot": 2, "samples": [{"v": 1.0, "t": EARLY}]}]})
-    assert (list(update.readings), update.problems) == ([2], 1)
+    assert (list(update.readings), update.problem_count) == ([2], 1)
 
 
 @pytest.mark.parametrize(
     ("entry", "problems"),
     [
         (None, 1),
-        ({"created_at": 5, "field1": 1.0}, 1),
         ({"field1": "wet", "field2": True, "field99999": 1.0}, 3),
         ({"field0": 1.0, "field": 1.0, "fieldone": 1.0, 5: 1.0, "status": "ok"}, 0),
     ],
 )
 def test_a_bad_old_entry_is_dropped_and_counted(entry: Any, problems: int) -> None:
     update = parse_update({"key": "shed", "updates": [entry, {"created_at": "2025-06-17 13:26:55", "field1": 2.0}]})
-    assert (values(update), update.problems) == ([2.0], problems)
+    assert (values(update), update.problem_count) == ([2.0], problems)
 
 
 @pytest.mark.parametrize(
@@ -301,26 +359,40 @@ def test_a_bad_old_entry_is_dropped_and_counted(entry: Any, problems: int) -> No
         {"voltage": "low"},
         {"api_key": 5},
         {"channel_id": []},
+        {"mac": "7C9EBD"},
+        {"mac": 7},
+    ],
+)
+def test_an_odd_field_is_none_and_named_and_stays_in_extra(fields: dict[Any, Any]) -> None:
+    update = parse_update({**push({"v": 1.0, "t": EARLY}), **fields})
+    assert (values(update), update.problem_count, dict(update.extra)) == ([1.0], 1, fields)
+    assert update.problems[0].startswith(next(iter(fields)))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
         {"later": float("inf")},
         {"later": 10**50},
         {"later": {"deep": {5: 1}}},
         {"later": object()},
         {5: "a key that is no text"},
+        {"wifi_str": object()},
     ],
 )
-def test_a_bad_field_is_dropped_and_counted_and_the_readings_are_kept(fields: dict[Any, Any]) -> None:
+def test_what_json_cannot_hold_is_not_kept(fields: dict[Any, Any]) -> None:
     update = parse_update({**push({"v": 1.0, "t": EARLY}), **fields})
-    assert (values(update), update.problems, dict(update.extra)) == ([1.0], 1, {})
+    assert (values(update), update.problem_count, dict(update.extra)) == ([1.0], 1, {})
 
 
 def test_only_the_first_problems_are_described() -> None:
     update = parse_update(push(*[None] * 1000))
-    assert (update.problems, len(update.problem_notes)) == (1000, MAX_NOTES)
+    assert (update.problem_count, len(update.problems)) == (1000, MAX_NOTES)
 
 
 def test_no_problem_note_shows_a_value() -> None:
     update = parse_update({"mac": MAC, "sensors": ["SECRET"], "api_key": ["SECRET"], "SECRET": object()})
-    assert update.problems == 3
+    assert update.problem_count == 3
     assert "SECRET" not in repr(update)
 
 
@@ -338,7 +410,7 @@ def test_unknown_fields_that_nest_too_deeply_are_dropped() -> None:
     for _ in range(200):
         deep = [deep]
     update = parse_update(push(later=deep))
-    assert (update.extra, update.problems) == ({}, 1)
+    assert (update.extra, update.problem_count) == ({}, 1)
 
 
 # What is refused
@@ -356,7 +428,6 @@ def test_what_is_no_update_is_refused_by_the_tree(name: str) -> None:
         ({}, "sensors"),
         ({"sensors": 5}, "sensors"),
         ({"updates": "x"}, "updates"),
-        ({"sensors": [], "mac": "x"}, "mac"),
         ({"sensors": [], "who_updated": 1}, "who_updated"),
         (5, ""),
         (None, ""),
@@ -369,7 +440,7 @@ def test_the_error_names_the_path(payload: Any, path: str) -> None:
 
 
 def test_the_error_shows_no_value() -> None:
-    for payload in ({"mac": "SECRET", "sensors": []}, b'{"api_key":"SECRET",'):
+    for payload in ({"SECRET": "SECRET", "sensors": 5}, b'{"api_key":"SECRET",'):
         with pytest.raises(VegeHubPayloadError) as caught:
             parse_update(payload)
         assert "SECRET" not in str(caught.value)
@@ -395,6 +466,7 @@ def test_a_push_with_one_broken_place_is_refused_by_the_tree_or_taken_without_it
         taken += 1
         look_at_everything(update)
         assert sum(len(reading.samples) for reading in update.readings.values()) <= 4, name
+        assert update.readings or "sensors" in name or "updates" in name, name
     assert taken > len(CORPUS["BROKEN_PLACES"]) / 2
 
 
@@ -444,9 +516,11 @@ TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)).flatmap(  # noq
 
 @given(st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), TIMES), min_size=1, max_size=20))
 def test_every_good_sample_is_kept_in_order(pairs: list[tuple[float, str]]) -> None:
-    update = parse_update(json.dumps(push(*({"v": value, "t": text} for value, text in pairs))))
+    update = parse_update(
+        json.dumps(push(*({"v": value, "t": text} for value, text in pairs))), datetime(2031, 1, 1, tzinfo=UTC)
+    )
     samples = update.readings[1].samples
-    assert update.problems == 0
+    assert update.problem_count == 0
     assert sorted((sample.value, sample.time_text) for sample in samples) == sorted(pairs)
     moments = [sample.taken_at for sample in samples]
     assert moments == sorted(moments)
@@ -483,7 +557,7 @@ def on_slots(*numbers: int, **fields: Any) -> Update:
 def test_a_layout_tells_inputs_battery_and_actuators_apart() -> None:
     layout = SlotLayout.of(4, 2, is_ac=False)
     update = on_slots(1, 2, 4, 5, 7, 9)
-    assert {index: reading.slot for index, reading in update.inputs(layout).items()} == {0: 1, 1: 2, 3: 4}
+    assert {index: reading.slot for index, reading in update.inputs(layout).items()} == {1: 1, 2: 2, 4: 4}
     assert {index: reading.slot for index, reading in update.actuators(layout).items()} == {1: 7}
     assert update.battery(layout) == 5.0
 
@@ -502,6 +576,66 @@ def test_battery_volts_are_taken_from_the_payload_first() -> None:
     assert on_slots(1).battery(layout) is None
 
 
+def test_without_a_layout_the_hubs_own_words_are_taken() -> None:
+    update = on_slots(1, 2, 3, 4, num_channels=2, num_actuators=1, is_ac=0)
+    assert update.layout == SlotLayout.of(2, 1, is_ac=False)
+    assert {number: reading.value for number, reading in update.inputs().items()} == {1: 1.0, 2: 2.0}
+    assert {number: reading.value for number, reading in update.actuators().items()} == {0: 4.0}
+    assert update.battery() == 3.0
+    assert on_slots(1, hub={"num_channels": 0, "num_actuators": 1, "is_ac": 1}).actuators()[0].value == 1.0
+    assert on_slots(1, voltage="9.5 V").battery() == 9.5
+
+
+def test_without_any_layout_nothing_is_guessed() -> None:
+    update = on_slots(1, 2, num_channels=2, num_actuators="some", is_ac=0)
+    for read in (update.inputs, update.actuators):
+        with pytest.raises(VegeHubValueError, match="does not say what its slots are: pass a SlotLayout"):
+            read()
+    assert update.battery() is None
+    assert dataclasses.replace(update, layout=SlotLayout.of(1, 0, is_ac=False)).battery() == 2.0
+
+
+# Like what hubs send
+
+
+@pytest.mark.parametrize("mac", ["000000000000", "00:00:00:00:00:00", "FFFFFFFFFFFF", "ff:ff:ff:ff:ff:ff"])
+def test_a_mac_of_zeros_says_none(mac: str) -> None:
+    update = parse_update({"mac": mac, "api_key": "K", "sensors": []})
+    assert (update.mac, update.hub_key[:4], update.problems) == ("", "key:", ())
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("1", 1.0),
+        (" 1.5 ", 1.5),
+        ("1.5 V", 1.5),
+        ("1500mV", 1.5),
+        ("1,5", 1.5),
+        ("+.5", 0.5),
+        (1, 1.0),
+        (1e-320, 1e-320),
+    ],
+)
+def test_a_number_in_text_is_a_number(value: Any, number: float) -> None:
+    update = parse_update(push({"v": value, "t": EARLY}))
+    assert (values(update), update.problems) == ([number], ())
+
+
+@pytest.mark.parametrize("form", ["[{0}]", "{0}"])
+def test_a_lone_sample_or_entry_is_a_list_of_one(form: str) -> None:
+    sample = json.dumps({"v": 1.5, "t": EARLY})
+    entry = '{"slot":1,"samples":' + form.format(sample) + "}"
+    assert values(parse_update('{"sensors":' + form.format(entry) + "}")) == [1.5]
+    assert values(parse_update('{"updates":' + form.format('{"created_at":"","field1":1.5}') + "}")) == [1.5]
+
+
+def test_a_declared_charset_is_honoured() -> None:
+    body = '{"sensors":[],"name":"H\u00fctte"}'.encode("latin-1")
+    assert parse_update(body, charset="iso-8859-1").extra == {"name": "H\u00fctte"}
+    assert parse_update(body).extra == {"name": "H\ufffdtte"}
+
+
 # In words
 
 
@@ -514,21 +648,24 @@ def test_battery_volts_are_taken_from_the_payload_first() -> None:
         ({"sensors": [{"slot": 1, "samples": {}}]}, "sensors[0].samples: expected a list, got an object"),
         (push({"v": 1.0}, "wet"), "sensors[0].samples[1]: expected an object, got text"),
         (push({"v": 1.0}, {"v": "wet"}), "sensors[0].samples[1].v: expected a number, got text"),
-        (push({"v": 1.0, "t": 5}), "sensors[0].samples[0].t: expected text, got a number"),
+        (push({"v": 1.0, "t": True}), "sensors[0].samples[0].t: expected a time, got true or false"),
+        (push({"v": float("nan")}), "sensors[0].samples[0].v: expected a finite number, got NaN"),
+        (push({"v": float("-inf")}), "sensors[0].samples[0].v: expected a finite number, got infinity"),
+        (push({"v": 10**30}), "sensors[0].samples[0].v: expected a number, got an integer of more than 20 digits"),
         ({"updates": [{}, []]}, "updates[1]: expected an object, got a list"),
-        ({"updates": [{}, {"created_at": 5}]}, "updates[1].created_at: expected text, got a number"),
+        ({"updates": [{}, {"created_at": []}]}, "updates[1].created_at: expected a time, got a list"),
         ({"updates": [{}, {"field3": "wet"}]}, "updates[1].field3: expected a number, got text"),
         (push(wifi_str="loud"), "wifi_str: expected an integer, got text"),
         (push(error_code={}), "error_code: expected an integer, got an object"),
-        (push(send_time=[]), "send_time: expected an integer, got a list"),
+        (push(send_time=[]), "send_time: expected a time, got a list"),
         (push(voltage="low"), "voltage: expected a number, got text"),
         (push(write_api_key=5), "write_api_key: expected text, got a number"),
-        (push(id=[]), "id: expected an integer, got a list"),
+        (push(id=[]), "id: expected text or an integer, got a list"),
         (push(later=float("inf")), "an unknown field: expected plain JSON, got infinity"),
     ],
 )
 def test_what_was_dropped_is_described_by_its_path_and_kind(payload: dict[str, Any], note: str) -> None:
-    assert parse_update(payload).problem_notes == (note,)
+    assert parse_update(payload).problems == (note,)
 
 
 @pytest.mark.parametrize(
@@ -539,8 +676,6 @@ def test_what_was_dropped_is_described_by_its_path_and_kind(payload: dict[str, A
         (b"[]", "payload: expected an object, got a list"),
         (b"\xff", "payload: not UTF-8 at byte 0"),
         ({}, "sensors: expected a list, got null"),
-        ({"sensors": [], "mac": "x"}, "mac: expected a MAC address, got text"),
-        ({"sensors": [], "mac": 5}, "mac: expected a MAC address, got a number"),
         ({"sensors": [], "who_updated": 1}, "who_updated: a configuration of a hub, not an update"),
     ],
 )
@@ -566,7 +701,7 @@ def test_samples_of_one_moment_keep_their_order_where_times_are_decoded_too() ->
 def test_the_highest_slot_is_read_from_every_shape() -> None:
     for payload in (push({"v": 1.5}, slot=65535), push({"v": 1.5}, slot="65535"), {"updates": [{"field65535": 1.5}]}):
         update = parse_update(payload)
-        assert (values(update, 65535), update.problems) == ([1.5], 0)
+        assert (values(update, 65535), update.problem_count) == ([1.5], 0)
 
 
 @pytest.mark.parametrize(
@@ -575,7 +710,7 @@ def test_the_highest_slot_is_read_from_every_shape() -> None:
 )
 def test_an_integer_of_up_to_twenty_digits_is_taken(value: int, taken: bool) -> None:
     update = parse_update(push(error_code=value))
-    assert (update.error_code, update.problems) == ((value, 0) if taken else (None, 1))
+    assert (update.error_code, update.problem_count) == ((value, 0) if taken else (None, 1))
 
 
 @pytest.mark.parametrize(
@@ -621,7 +756,7 @@ def test_a_reading_is_made_once() -> None:
 def test_what_follows_a_bad_slot_is_kept(slot: Any) -> None:
     good = {"slot": 2, "samples": [{"v": 1.0, "t": EARLY}]}
     update = parse_update({"mac": MAC, "sensors": [{"slot": slot, "samples": []}, good]})
-    assert (values(update, 2), update.problems) == ([1.0], 1)
+    assert (values(update, 2), update.problem_count) == ([1.0], 1)
 
 
 def test_the_repr_of_readings_shows_them() -> None:

@@ -223,23 +223,28 @@ def test_bad_arguments_are_refused_at_once(slot: Any, duration: Any) -> None:
 
 
 SCRIPT = """
-import asyncio, sys
+import asyncio, signal, sys
 from vegehub import VegeHub
 
 async def main():
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     async with VegeHub(sys.argv[1]) as hub, hub.watering(0, 60):
         print("open", flush=True)
         await asyncio.sleep(60)
 
 try:
     asyncio.run(main())
-except KeyboardInterrupt:
+except (KeyboardInterrupt, asyncio.CancelledError):
     print("interrupted")
 """
 
 
-@pytest.mark.parametrize("presses", [1, 2])
-async def test_ctrl_c_closes_the_valve(simulated_hub: SimulatedHub, presses: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "presses"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGTERM, 2)]
+)
+async def test_stopped_by_a_signal_closes_the_valve(
+    simulated_hub: SimulatedHub, number: signal.Signals, presses: int
+) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-X", "dev", "-W", "error", "-c", SCRIPT, simulated_hub.address),
@@ -251,7 +256,7 @@ async def test_ctrl_c_closes_the_valve(simulated_hub: SimulatedHub, presses: int
     simulated_hub.faults.latency(0.3, path=SET)
     for _ in range(presses):
         before = len(simulated_hub.requests)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         if presses > 1:
             await until(lambda: len(simulated_hub.requests) > before or process.returncode is not None)  # noqa: B023 - awaited here
             before += 1

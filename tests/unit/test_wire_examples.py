@@ -228,7 +228,7 @@ def test_update_of_gen_2() -> None:
     assert update.battery_volts is None
     assert dict(update.readings) == {slot: Reading(slot, (Sample(value, ISO),)) for slot, value in VALUES.items()}
     assert update.readings[1].samples[0].taken_at == update.sent_at
-    assert (dict(update.extra), update.problems) == ({}, 0)
+    assert (dict(update.extra), update.problem_count) == ({}, 0)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_update_of_gen_2() -> None:
 )
 def test_update_of_gen_1(name: str, time: str, values: dict[int, float]) -> None:
     update = parse_update(example(name))
-    assert (update.mac, update.api_key, update.problems) == ("", "shed", 0)
+    assert (update.mac, update.api_key, update.problem_count) == ("", "shed", 0)
     assert dict(update.readings) == {slot: Reading(slot, (Sample(value, time),)) for slot, value in values.items()}
     assert update.readings[5].samples[0].taken_at == datetime.fromisoformat(time).replace(tzinfo=UTC)
 

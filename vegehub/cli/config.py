@@ -13,9 +13,7 @@ from vegehub.exceptions import VegeHubMismatchError
 from vegehub.files import read_limited, write_private
 from vegehub.hub.backup import FORMAT, restore_document
 from vegehub.hub.backup import diff as differences
-from vegehub.wire.calls import CONFIG_SECTIONS
-from vegehub.wire.payload import decode_strict_json
-from vegehub.wire.redact import redact
+from vegehub.wire import CONFIG_SECTIONS, decode_strict_json, redact
 
 from . import options
 from .config_path import apply_changes, split_changes

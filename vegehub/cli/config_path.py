@@ -6,7 +6,7 @@ import copy
 import re
 from typing import Any
 
-from vegehub.wire.payload import decode_strict_json
+from vegehub.wire import decode_strict_json
 
 from .errors import CommandError, usage
 

@@ -50,7 +50,7 @@ async def _collect(host: str, output: Output, timeout: float, record: Path | Non
             recording.exchanges.clear()
             found = await hub.diagnostics()
         if record is not None:
-            path = await asyncio.to_thread(recording.save, record, info.mac, info.firmware)
+            path = await asyncio.to_thread(recording.save, record, info.mac, info.firmware or "")
             output.say(f"{path}: {len(recording.exchanges)} calls, without secrets", "dim")
     versions = {"vegehub": __version__, "aiohttp": aiohttp.__version__, "python": platform.python_version()}
     return {"versions": versions, "platform": sys.platform, "hub": found}

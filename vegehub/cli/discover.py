@@ -21,7 +21,7 @@ from .runner import run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vegehub.wire.announcements import DiscoveredHub
+    from vegehub.wire import DiscoveredHub
 
 
 def discover(

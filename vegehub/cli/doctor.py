@@ -20,24 +20,21 @@ from vegehub.finding.discovery import discover
 from vegehub.hub.connect import CONNECT_TIMEOUT, connect_receiver
 from vegehub.hub.local_address import local_address
 from vegehub.receiving.receiver import UpdateReceiver
-from vegehub.wire.address import HubAddress
-from vegehub.wire.models import normalize_mac
-from vegehub.wire.redact import redact_url
-from vegehub.wire.servers import CUSTOM
+from vegehub.testing.interruption import to_the_end
+from vegehub.wire import CUSTOM, HubAddress, normalize_mac, redact_url
 
 from . import findings, options
 from .errors import FAILED, OK, error_line, exit_code, usage
 from .findings import Finding, Verdict
 from .output import Output, shown
-from .runner import run, to_the_end
+from .runner import run
 from .target import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vegehub import VegeHub
-    from vegehub.wire.servers import Server
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Server, Update
 
 _CALLS = 3
 _DISCOVERY_SECONDS = 2.0
@@ -134,6 +131,7 @@ class _Visit:
                 seconds.append(time.perf_counter() - begun)
         self._add([findings.reached(self.address, seconds), findings.identity(info.mac, self.expected_mac)])
         self._add([findings.signal(info.wifi.rssi), findings.battery(info), *findings.hub_error(info)])
+        self._add(findings.odd_fields(info.problems))
 
     async def _look(self, hub: VegeHub) -> None:
         async with self.output.busy("reading its configuration"):
@@ -170,7 +168,7 @@ class _Visit:
             seconds = time.perf_counter() - begun
             await to_the_end(connection.undo())
         update = connection.update
-        self._add([findings.update_path(seconds, connection.url)])
+        self._add([findings.update_path(seconds, connection.url), *findings.odd_fields(update.problems)])
         await self._judge_clock(
             hub, findings.clock(self.address, update.sent_at or _newest(update), update.received_at)
         )

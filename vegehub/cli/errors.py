@@ -14,7 +14,7 @@ from vegehub.exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.wire.text import clean_text
+from vegehub.wire import clean_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,11 +13,11 @@ from vegehub.exceptions import (
     VegeHubConnectionError,
     VegeHubError,
     VegeHubMismatchError,
+    VegeHubPayloadError,
     VegeHubResponseError,
     VegeHubTimeoutError,
 )
-from vegehub.wire.redact import redact_url
-from vegehub.wire.servers import CUSTOM, shape_of
+from vegehub.wire import CUSTOM, redact_url, shape_of
 
 from .durations import format_duration
 from .errors import error_line
@@ -26,8 +26,7 @@ from .output import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from vegehub.wire.models import HubInfo
-    from vegehub.wire.servers import Server
+    from vegehub.wire import HubInfo, Server
 
 SLOW = 1.0
 """Seconds from which on an answer is late: a hub on the LAN takes some milliseconds."""
@@ -37,6 +36,8 @@ LOW, TOO_LOW = 6.5, 5.8
 """Volts of the supply; 5.5 is the least at which hubs were seen to work."""
 CLOCK_OFF, CLOCK_WRONG = timedelta(minutes=1), timedelta(minutes=10)
 _NEVER_SET = 2020
+_SERVER_ERRORS = 500
+_MAX_ODD = 5
 
 
 class Verdict(Enum):
@@ -71,17 +72,40 @@ def reached(address: str, seconds: Sequence[float]) -> Finding:
 
 def not_reached(err: VegeHubError, announced: str) -> Finding:
     """Say why a hub may not have answered; ``announced`` is what announces itself, in words, "" for nothing."""
-    if isinstance(err, VegeHubTimeoutError):
+    if err.may_be_asleep:
         hint = (
             "If it is a battery hub it is asleep: press its button, or set its power source to the adapter. "
             "If it is awake, the address is wrong."
         )
+    elif isinstance(err, VegeHubPayloadError):
+        hint = (
+            "It answers as a hub does, but not with what a hub says of itself. `vegehub diagnostics` shows what it sends: "
+            "please report it."
+        )
+    elif isinstance(err, VegeHubResponseError) and err.status is not None and err.status >= _SERVER_ERRORS:
+        hint = "Something answers here, and fails. If it is a hub, restart it; if that does not help, please report it."
     elif isinstance(err, VegeHubResponseError):
         hint = "Something else than a hub answers here: the address is wrong, or was given to another device."
+    elif err.__cause__ is not None and not hasattr(err.__cause__, "os_error"):  # which errors of connecting have
+        hint = (
+            "Something listens here, and ended the connection without an answer. Try again; if it is a hub, restart it."
+        )
     else:
         hint = "Nothing listens here: the address or the port is wrong, or the hub has another one now."
     found = f" Announced now: {announced}." if announced else " `vegehub discover` lists the hubs that are awake."
     return Finding("Reachability", Verdict.FAIL, error_line(err), hint + found)
+
+
+def odd_fields(problems: Sequence[str]) -> Iterator[Finding]:
+    """Name the fields in which a hub says something odd; they are taken as not said."""
+    if problems:
+        yield Finding(
+            "Odd fields",
+            Verdict.WARN,
+            "; ".join(shown(problem) for problem in problems[:_MAX_ODD])
+            + ("; ..." if len(problems) > _MAX_ODD else ""),
+            "It is a hub, and all else is read. Please report it, with `vegehub diagnostics`.",
+        )
 
 
 def identity(found: str, expected: str) -> Finding:

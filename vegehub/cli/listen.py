@@ -16,14 +16,14 @@ from vegehub.exceptions import VegeHubError
 from vegehub.hub.connect import connect_receiver
 from vegehub.hub.local_address import local_address
 from vegehub.receiving.receiver import UpdateReceiver
-from vegehub.wire.address import HubAddress
-from vegehub.wire.redact import redact_url
+from vegehub.testing.interruption import to_the_end
+from vegehub.wire import HubAddress, redact_url
 
 from . import options
 from .errors import CommandError, error_line, usage
 from .listen_format import CsvLines, JsonLines, Rows, TableLines
 from .output import Output, shown
-from .runner import run, to_the_end
+from .runner import run
 from .target import opened
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vegehub.hub.connect import ReceiverConnection
     from vegehub.receiving.intake import Refusal
     from vegehub.receiving.journal import Journal
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
 _NAME = "vegehub listen"
 

@@ -12,7 +12,7 @@ from .read import converted, value_text
 
 if TYPE_CHECKING:
     from vegehub.sensors import SensorCurve
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
     from .output import Output
 
@@ -50,7 +50,7 @@ class JsonLines:
                 "rssi": update.rssi,
                 "error_code": update.error_code,
                 "battery_volts": update.battery_volts,
-                "problems": update.problems,
+                "problems": update.problem_count,
                 "readings": _samples(update, self._curves),
             }
         )
@@ -107,7 +107,9 @@ class TableLines:
             known = sample.get("sensor", "-")
             self._line(moment, name, f"{sample['slot']}", f"{sample['volts']:.3f}", value_text(sample), known)
         if update.problems:
-            self._output.say(f"{update.problems} fields of that update were dropped: they were bad", "yellow")
+            self._output.say(
+                f"{update.problem_count} fields of that update were left out: {'; '.join(update.problems)}", "yellow"
+            )
 
     def _line(self, *cells: str) -> None:
         write_line(_TABLE.format(*cells).rstrip())

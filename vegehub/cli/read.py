@@ -15,7 +15,7 @@ from .target import opened
 
 if TYPE_CHECKING:
     from vegehub.sensors import SensorCurve
-    from vegehub.wire.models import Actuator, HubInfo, Reading
+    from vegehub.wire import Actuator, HubInfo, Reading
 
 
 def info(
@@ -55,6 +55,12 @@ def readings(
     rows = reading_documents(found, curves)
     for slot in curves.keys() - {row["slot"] for row in rows}:
         output.say(f"there is no reading of slot {slot}", "yellow")
+    for reading in found:
+        if reading.latest is None:
+            output.say(
+                f"slot {reading.slot} has no value: {shown('; '.join(reading.problems) or 'the hub sent none')}",
+                "yellow",
+            )
     listing = table("Slot", "Volts", "Value", "Sensor", right=("Slot", "Volts", "Value"))
     for row in rows:
         listing.add_row(f"{row['slot']}", f"{row['volts']:.3f}", value_text(row), row.get("sensor", "-"))
@@ -96,11 +102,12 @@ def info_document(address: str, found: HubInfo, output: Output) -> dict[str, Any
         "has_sd": found.has_sd,
         "on_access_point": found.on_access_point,
         "wifi": {
-            "ssid": wifi.ssid if output.show_secrets else output.secret(wifi.ssid),
+            "ssid": wifi.ssid if output.show_secrets else output.secret(wifi.ssid or ""),
             "rssi": wifi.rssi,
             "channel": wifi.channel,
             "ip": wifi.ip,
         },
+        "problems": list(found.problems),
     }
 
 
@@ -139,13 +146,13 @@ def _info_text(address: str, found: HubInfo, output: Output) -> Any:
         "Address": address,
         "MAC": shown(found.mac),
         "Firmware": shown(found.firmware),
-        "Sensors": f"{found.num_sensors} wired"
+        "Sensors": f"{shown(found.num_sensors)} wired"
         + (f", {found.num_virtual_sensors} remote" if found.num_virtual_sensors else ""),
-        "Actuators": f"{found.num_actuators}",
+        "Actuators": shown(found.num_actuators),
         "Supply": "AC" if found.is_ac else "-" if found.battery_volts is None else f"{found.battery_volts:.2f} V",
         "Signal": "-" if wifi.rssi is None else f"{wifi.rssi} dBm, channel {shown(wifi.channel)}",
-        "Network": output.secret(wifi.ssid) or "-",
-        "Error": "none" if not found.error_code else f"{found.error_code}",
+        "Network": output.secret(wifi.ssid or "") or "-",
+        "Error": "none" if found.error_code == 0 else shown(found.error_code),
     }
     notes = [
         text
@@ -156,7 +163,8 @@ def _info_text(address: str, found: HubInfo, output: Output) -> Any:
         )
         if holds
     ]
-    return fields(rows | ({"Notes": ", ".join(notes)} if notes else {}))
+    rows |= {"Notes": ", ".join(notes)} if notes else {}
+    return fields(rows | ({"Odd": "; ".join(map(shown, found.problems))} if found.problems else {}))
 
 
 def _actuator_document(actuator: Actuator) -> dict[str, Any]:
@@ -183,6 +191,6 @@ def _actuators_text(found: tuple[Actuator, ...]) -> Any:
             local_time(actuator.last_run),
             local_time(actuator.next_window_start),
             "-" if actuator.current_ma is None else f"{actuator.current_ma:g}",
-            f"{actuator.error_code}",
+            shown(actuator.error_code),
         )
     return listing

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vegehub.files import write_private
-from vegehub.wire.payload import decode_json
-from vegehub.wire.redact import REDACTED, redact
-from vegehub.wire.replies import looks_like_json
+from vegehub.wire import REDACTED, decode_json, looks_like_json, redact
 
 from .output import iso
 

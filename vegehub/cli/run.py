@@ -113,7 +113,7 @@ def _action(action: Action, output: Output) -> Callable[[VegeHub], Awaitable[tup
         return rows, "  ".join(f"{row['slot']}: {row['volts']:.3f} V" for row in rows)
 
     async def actuators(hub: VegeHub) -> tuple[Any, str]:
-        found = await hub.get_actuators() if (await hub.get_info()).num_actuators else ()
+        found = await hub.get_actuators() if (await hub.get_info()).num_actuators != 0 else ()
         rows = [
             {"slot": actuator.slot, "is_on": actuator.is_on, "last_run": iso(actuator.last_run)} for actuator in found
         ]

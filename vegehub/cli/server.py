@@ -10,10 +10,7 @@ import typer
 
 from vegehub.exceptions import VegeHubValueError
 from vegehub.files import read_limited, write_private
-from vegehub.wire.payload import decode_strict_json
-from vegehub.wire.redact import redact_url
-from vegehub.wire.server_url import same_url
-from vegehub.wire.servers import CUSTOM, ServerChange
+from vegehub.wire import CUSTOM, ServerChange, decode_strict_json, redact_url, same_url
 
 from . import options
 from .errors import CommandError, unusable, usage
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vegehub import VegeHub
-    from vegehub.wire.servers import Server
+    from vegehub.wire import Server
 
 _MAX_FILE = 1024 * 1024
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from . import options
 from .durations import format_duration
 from .output import Output
@@ -20,8 +22,8 @@ def on(
 ) -> None:
     """Switch an actuator on, for a limited time.
 
-    The hub's own timer switches it off; the command does not wait for that. `vegehub water` does, and closes the valve
-    when it is interrupted.
+    The hub's own timer switches it off; the command does not wait for that, and leaves the valve open when it is
+    interrupted while it reads the state back. `vegehub water` waits, and closes the valve when it is interrupted.
     """
     output = Output(as_json=json)
     host, (text,) = options.with_host(arguments, "SLOT")
@@ -30,7 +32,14 @@ def on(
     async def switch() -> tuple[str, str]:
         async with opened(host, output, timeout=timeout, mac=mac) as hub:
             await hub.get_info()  # from here on, what is written is proved to reach this very hub
-            await hub.turn_on(slot, duration, confirm=confirm)
+            try:
+                await hub.turn_on(slot, duration, confirm=confirm)
+            except asyncio.CancelledError as err:
+                err.add_note(
+                    f"actuator {slot} may be on, for {format_duration(duration)} at most; "
+                    f"`vegehub off {hub.ip_address} {slot}` closes it"
+                )
+                raise
             return hub.ip_address, hub.mac_address
 
     address, found = run(switch())

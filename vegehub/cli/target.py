@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import vegehub
 from vegehub.exceptions import VegeHubError, VegeHubValueError
 from vegehub.finding.discovery import HubBrowser
-from vegehub.wire.address import HubAddress
-from vegehub.wire.models import normalize_mac
+from vegehub.wire import HubAddress, normalize_mac
 
 from .errors import usage
 from .options import INTERFACE_VARIABLE
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from vegehub import VegeHub
-    from vegehub.wire.announcements import DiscoveredHub
+    from vegehub.wire import DiscoveredHub
 
     from .output import Output
 

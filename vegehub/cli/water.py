@@ -64,8 +64,8 @@ def water(
 ) -> None:
     """Open a valve, wait, and close it, whatever happens.
 
-    Ctrl-C, a closed terminal and an error close the valve too. After a power failure of this machine, or if it is
-    killed, the hub's own timer closes it at the end of the duration.
+    Ctrl-C, SIGTERM (which stops a service), a closed terminal and an error close the valve too. After a power failure
+    of this machine, or SIGKILL, the hub's own timer closes it at the end of the duration.
     """
     output = Output(as_json=json)
     host, (text,) = options.with_host(arguments, "SLOT")

@@ -17,8 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from vegehub.exceptions import Outcome, VegeHubTimeoutError, VegeHubValueError
-from vegehub.wire.announcements import DiscoveredHub, HubEvent
-from vegehub.wire.text import clean_text
+from vegehub.wire import DiscoveredHub, HubEvent, clean_text
 
 from .multicast import check_given, checked_interfaces, no_interface, open_zeroconf
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import zeroconf.asyncio  # noqa: F401 - what loads this module needs all of it
 from zeroconf import RecordUpdate, RecordUpdateListener, Zeroconf
 
-from vegehub.wire.announcements import DiscoveredHub, parse_announcement
+from vegehub.wire import DiscoveredHub, parse_announcement
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from vegehub.exceptions import VegeHubConnectionError, VegeHubError
 from vegehub.hub.local_address import local_address
 from vegehub.vegehub import VegeHub
-from vegehub.wire.address import HubAddress
+from vegehub.wire import HubAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vegehub.hub.session import SessionOwner
-    from vegehub.wire.announcements import DiscoveredHub
+    from vegehub.wire import DiscoveredHub
 
     from .members import Members
     from .registry import HubRecord, Registry

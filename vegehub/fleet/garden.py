@@ -16,21 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vegehub.exceptions import VegeHubValueError
 from vegehub.files import configuration_path, path_in, read_limited
 from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_seconds
-from vegehub.wire.address import HubAddress
-from vegehub.wire.models import normalize_mac
-from vegehub.wire.payload import decode_strict_json
-from vegehub.wire.schema import (
-    all_of,
-    checked,
-    invalid,
-    is_object,
-    is_text,
-    near,
-    object_of,
-    place,
-    quoted,
-    validated,
-)
+from vegehub.wire import HubAddress, decode_strict_json, normalize_mac, schema
 from vegehub.wiring import NO_WIRING, Wiring, wiring_fields
 
 from .schema import REGISTRY_FORMAT
@@ -39,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import Self
-
-    from vegehub.wire.schema import Check
 
     from .registry import HubRecord, Registry
 
@@ -99,7 +83,7 @@ class Garden:
                 other, owner = seen.setdefault(spelling, (what, hub)) if spelling else (what, hub)
                 if owner is not hub:
                     raise VegeHubValueError(
-                        f"{place(('hubs', hub.name))}: its {what} is the {other} of {place(('hubs', owner.name))} too; "
+                        f"{schema.place(('hubs', hub.name))}: its {what} is the {other} of {schema.place(('hubs', owner.name))} too; "
                         "each hub needs a name, a MAC and an address of its own"
                     )
 
@@ -119,7 +103,7 @@ class Garden:
             raise
         document = _decoded(content, str(file))
         try:
-            found = validated(_schema(), document, str(file))
+            found = schema.validated(_schema(), document, str(file))
             return cls(hubs=found.get("hubs", ()), bridge=found.get("bridge", {}), path=file)
         except VegeHubValueError as err:
             text = str(err)
@@ -155,7 +139,9 @@ class Garden:
         where = "this garden" if self.path is None else str(self.path)
         if not self.hubs:
             raise VegeHubValueError(f"no hubs in {where}; {_HOW}")
-        raise VegeHubValueError(f"no hub {quoted(key)} in {where}{near(key, (each.name for each in self.hubs))}")
+        raise VegeHubValueError(
+            f"no hub {schema.quoted(key)} in {where}{schema.near(key, (each.name for each in self.hubs))}"
+        )
 
     def enter(self, registry: Registry) -> Registry:
         """Bring a registry into line with the file and return it: what the file says holds, what was learned stays.
@@ -226,18 +212,23 @@ def _of_before(content: bytes) -> str:
 
 
 @cache
-def _schema() -> Check:
+def _schema() -> schema.Check:
     """Build the schema of the whole file."""
-    hub = object_of(
+    hub = schema.object_of(
         {
-            "mac": all_of(is_text, _mac),
+            "mac": schema.all_of(schema.is_text, _mac),
             "timeout": _seconds(*_TIMEOUT),
             "max_on": _seconds(MIN_ON, MAX_DURATION),
             **wiring_fields(),
         },
-        required={"address": (all_of(is_text, checked(_address)), '"192.0.2.57"')},
+        required={"address": (schema.all_of(schema.is_text, schema.checked(_address)), '"192.0.2.57"')},
     )
-    return object_of({"hubs": all_of(is_object, {_hub_name: all_of(hub, checked(_hub))}, _named), "bridge": is_object})
+    return schema.object_of(
+        {
+            "hubs": schema.all_of(schema.is_object, {_hub_name: schema.all_of(hub, schema.checked(_hub))}, _named),
+            "bridge": schema.is_object,
+        }
+    )
 
 
 def _hub(section: dict[str, Any]) -> GardenHub:
@@ -258,12 +249,14 @@ def _hub_name(name: Any) -> str:
     try:
         text = Wiring(name).name
     except VegeHubValueError as err:
-        raise invalid(f"not a name for a hub: {err}") from None
+        raise schema.invalid(f"not a name for a hub: {err}") from None
     if not text or text != name:
-        raise invalid("not a name for a hub: expected 1 to 64 characters, without space around them")
+        raise schema.invalid("not a name for a hub: expected 1 to 64 characters, without space around them")
     spelling = _spelling(text)
     if isinstance(spelling, str) or _is_ip(text):
-        raise invalid("not a name for a hub: it would be taken for a MAC or an address; give it a name of your own")
+        raise schema.invalid(
+            "not a name for a hub: it would be taken for a MAC or an address; give it a name of your own"
+        )
     return text
 
 
@@ -275,12 +268,12 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-def _seconds(low: float, high: float) -> Check:
+def _seconds(low: float, high: float) -> schema.Check:
     def check(value: Any) -> float:
         try:
             return check_seconds("it", value, low, high)
         except VegeHubValueError:
-            raise invalid(f"expected seconds, a number from {low:g} to {high:g}") from None
+            raise schema.invalid(f"expected seconds, a number from {low:g} to {high:g}") from None
 
     return check
 
@@ -289,7 +282,7 @@ def _mac(value: str) -> str:
     try:
         return normalize_mac(value)
     except ValueError:
-        raise invalid('expected a MAC of 12 hex digits, such as "7C:9E:BD:11:22:33"') from None
+        raise schema.invalid('expected a MAC of 12 hex digits, such as "7C:9E:BD:11:22:33"') from None
 
 
 def _address(value: str) -> str:

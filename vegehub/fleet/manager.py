@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vegehub.sleeping.presence import Presence, PresenceChange
     from vegehub.sleeping.queue import PendingQueue
     from vegehub.vegehub import VegeHub
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
     from .garden import Garden
     from .registry import HubRecord

@@ -12,7 +12,7 @@ from vegehub.vegehub import VegeHub
 if TYPE_CHECKING:
     from vegehub.exceptions import VegeHubError
     from vegehub.hub.session import SessionOwner
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
     from .registry import HubRecord
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vegehub.hub.session import SessionOwner
     from vegehub.sleeping.presence import PresenceChange
     from vegehub.vegehub import VegeHub
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
     from .registry import HubRecord, Registry
 

@@ -15,10 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubValueError
 from vegehub.files import read_limited, write_private
-from vegehub.wire.address import HubAddress
-from vegehub.wire.models import normalize_mac
-from vegehub.wire.payload import decode_strict_json
-from vegehub.wire.text import clean_text
+from vegehub.wire import HubAddress, clean_text, decode_strict_json, normalize_mac
 from vegehub.wiring import NO_WIRING, Wiring, check_wiring
 
 from .schema import MAX_PEER_NAME, REGISTRY_FORMAT, REGISTRY_VERSION, check, named_schema

@@ -6,10 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubPayloadError, VegeHubValueError
-from vegehub.wire.config import sendable
-from vegehub.wire.payload import as_object, wrong
-from vegehub.wire.redact import contains_redacted, redact
-from vegehub.wire.servers import shape_of
+from vegehub.wire import as_object, contains_redacted, redact, sendable, shape_of, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

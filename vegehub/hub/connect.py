@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from vegehub.exceptions import (
@@ -17,11 +18,16 @@ from vegehub.exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.wire.address import HubAddress
-from vegehub.wire.config import DEFAULT_NAME
-from vegehub.wire.models import normalize_mac
-from vegehub.wire.redact import redact_url
-from vegehub.wire.server_url import check_api_key, check_server_name, check_server_url, same_url
+from vegehub.wire import (
+    DEFAULT_NAME,
+    HubAddress,
+    check_api_key,
+    check_server_name,
+    check_server_url,
+    normalize_mac,
+    redact_url,
+    same_url,
+)
 
 from .arguments import check_seconds
 from .local_address import local_address
@@ -32,8 +38,7 @@ if TYPE_CHECKING:
     from vegehub.receiving.intake import Refusal
     from vegehub.receiving.receiver import UpdateReceiver
     from vegehub.vegehub import VegeHub
-    from vegehub.wire.servers import ServerChange
-    from vegehub.wire.updates import Update
+    from vegehub.wire import ServerChange, Update
 
 CONNECT_TIMEOUT = 30.0
 """Seconds within which the first update must come."""
@@ -129,6 +134,7 @@ class _Attempt:
         self._proof: asyncio.Future[Update | None] = asyncio.get_running_loop().create_future()
         self._strangers: set[str] = set()
         self._refusal: Refusal | None = None
+        self._unknown: Refusal | None = None
         self._unasked: VegeHubError | None = None
         self._unsubscribe: tuple[Callable[[], None], ...] = ()
 
@@ -208,10 +214,13 @@ class _Attempt:
 
     def _on_refused(self, refusal: Refusal) -> None:
         # What was refused before it was read has no MAC; then only the address tells whose it is.
-        if refusal.mac == self._mac if refusal.mac else refusal.remote == self._remote:
+        by_mac = refusal.mac and self._mac
+        if refusal.mac == self._mac if by_mac else _plain(refusal.remote) == _plain(self._remote):
             self._refusal = refusal
             if refusal.status == _FORBIDDEN and not self._proof.done():
                 self._proof.set_result(None)
+        elif not by_mac:
+            self._unknown = refusal
 
     async def _ask(self) -> None:
         """Ask for an update now and again: a hub may be busy with its new configuration, or lose the first request."""
@@ -246,7 +255,7 @@ class _Attempt:
         return VegeHubTimeoutError(
             f"the hub was configured, but no update came within {seconds:g} s. Does a firewall keep it from "
             f"{redact_url(self._url)}, is that the right address of this machine, as seen by the hub, and does the "
-            "receiver listen there?"
+            f"receiver listen there?{_meanwhile(self._unknown)}"
         )
 
     async def _not_listed(self) -> str:
@@ -287,11 +296,34 @@ async def _reach(where: str, step: Coroutine[None, None, _Result]) -> _Result:
 
 
 def _refused(refusal: Refusal) -> VegeHubConnectionError:
+    if refusal.status == 0:
+        return VegeHubConnectionError(
+            f"the hub was configured, and reached the receiver, but got no answer there: {refusal.reason}"
+        )
     at = f" ({refusal.path})" if refusal.path and refusal.path not in refusal.reason else ""
-    status = f" with {refusal.status}" if refusal.status else ""
     return VegeHubConnectionError(
-        f"the hub was configured, and its update came, but the receiver refused it{status}: {refusal.reason}{at}"
+        f"the hub was configured, and its update came, but the receiver refused it with {refusal.status}: "
+        f"{refusal.reason}{at}"
     )
+
+
+def _meanwhile(refusal: Refusal | None) -> str:
+    if refusal is None:
+        return ""
+    what = f"refused a request with {refusal.status}" if refusal.status else "did not answer a request"
+    return (
+        f" Meanwhile the receiver {what} that came from {refusal.remote or 'an unknown address'} ({refusal.reason}): "
+        "is that this hub?"
+    )
+
+
+def _plain(address: str) -> str:
+    """Return an IP address as it is compared: without a scope, and not as IPv6 where it is an IPv4 one."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 def _like(err: VegeHubError, text: str, host: str | None = None, outcome: Outcome | None = None) -> VegeHubError:

@@ -27,16 +27,15 @@ from vegehub.wire import calls, models
 from .arguments import check_retries, check_slot
 from .command import Command
 from .failures import HTTP_OK, Failure
-from .identity import Identity
 from .session import SessionOwner
 from .transport import Request, Transport, turn_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from vegehub.wire.address import HubAddress
-    from vegehub.wire.calls import Call
+    from vegehub.wire import Call, HubAddress
 
+    from .identity import Identity
     from .transport import Turn
 
 _Parsed = TypeVar("_Parsed")
@@ -258,10 +257,11 @@ class HubConnection:
                 await self._prove(turn, request, command)
                 if only_proves:
                     return None
-            self._check_unmoved(request)
+            if identity is not self.identity:
+                raise self._moved(request)
             reply = await self._transport.exchange(turn, request)
-            if not request.writes:
-                self._check_unmoved(request)  # what another address has answered says nothing of the hub at this one
+            if identity is not self.identity and not request.writes:
+                raise self._moved(request)  # what another address has answered says nothing of the hub at this one
             return reply
         except BaseException:
             identity.void()
@@ -284,7 +284,8 @@ class HubConnection:
         identity = request.identity
         if identity.is_proved(command.mac):
             return
-        self._check_unmoved(request)
+        if identity is not self.identity:
+            raise self._moved(request)
         try:
             reply = await self._transport.exchange(turn, Request(identity, calls.INFO_GET, calls.MAC_SELECTOR))
             found = self.parse(calls.INFO_GET, models.reported_mac, reply)
@@ -307,10 +308,9 @@ class HubConnection:
                 found=found,
             )
 
-    def _check_unmoved(self, request: Request) -> None:
-        if request.identity is not self.identity:
-            what = f"the address of this hub was changed to {self.identity.host} during the call; call again"
-            raise request.failed(Failure(VegeHubConnectionError, what, Outcome.NOT_SENT))
+    def _moved(self, request: Request) -> VegeHubError:
+        what = f"the address of this hub was changed to {self.identity.host} during the call; call again"
+        return request.failed(Failure(VegeHubConnectionError, what, Outcome.NOT_SENT))
 
 
 def _worth_repeating(err: VegeHubError) -> bool:

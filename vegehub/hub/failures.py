@@ -19,8 +19,7 @@ from vegehub.exceptions import (
     VegeHubTimeoutError,
     VegeHubValueError,
 )
-from vegehub.wire.payload import decode_json
-from vegehub.wire.replies import refusal
+from vegehub.wire import decode_json, refusal
 
 if TYPE_CHECKING:
     from .command import Command
@@ -62,36 +61,48 @@ class Failure:
 
 def failure_of(err: BaseException, limits: aiohttp.ClientTimeout) -> Failure:
     """Say what an exception out of aiohttp means; ``limits`` are the ones that the request had."""
-    if isinstance(err, aiohttp.ConnectionTimeoutError) or _is_connect_timeout(err):
-        bounds = [bound for bound in (limits.connect, limits.sock_connect) if bound and not _is_connect_timeout(err)]
-        within = f" within {min(bounds):.3g} s" if bounds else ""
-        return Failure(
-            VegeHubTimeoutError,
-            f"no connection{within}; {_ASLEEP}",
-            Outcome.NOT_SENT,
-            may_be_asleep=True,
-            unreachable=True,
-        )
+    if isinstance(err, (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError)):
+        return _unconnected(err, limits)
     if isinstance(err, TimeoutError):
-        # What aiohttp names a server's silence is its limit on one read of the socket.
+        # What aiohttp calls the server's is its limit on one read of the socket.
         bound = limits.sock_read if isinstance(err, aiohttp.ServerTimeoutError) else limits.total
         within = f" within {bound:.3g} s" if bound else " in time"
         return Failure(VegeHubTimeoutError, f"no answer{within} (it may have fallen asleep)", may_be_asleep=True)
-    if isinstance(err, aiohttp.ClientConnectorError):
-        return Failure(
-            VegeHubConnectionError,
-            _why_unconnected(err),
-            Outcome.NOT_SENT,
-            may_be_asleep=err.os_error.errno in _UNREACHABLE,
-            unreachable=True,
-        )
     if isinstance(err, aiohttp.InvalidURL):
         return Failure(VegeHubValueError, "the address makes no valid URL", Outcome.NOT_SENT)
     if isinstance(err, (aiohttp.ClientResponseError, HttpProcessingError)):
         return Failure(VegeHubResponseError, "the reply is not HTTP; is this a VegeHub?")
-    if isinstance(err, aiohttp.ClientPayloadError):
-        return Failure(VegeHubConnectionError, "the connection ended in the middle of the reply")
-    return Failure(VegeHubConnectionError, "the connection was closed before the reply")
+    when = "in the middle of" if isinstance(err, aiohttp.ClientPayloadError) else "before"
+    what = "ended" if isinstance(err, aiohttp.ClientPayloadError) else "was closed"
+    return Failure(VegeHubConnectionError, f"the connection {what} {when} the reply")
+
+
+def _unconnected(
+    err: aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError, limits: aiohttp.ClientTimeout
+) -> Failure:
+    """Say why no connection could be made."""
+    number = None if isinstance(err, aiohttp.ConnectionTimeoutError) else err.os_error.errno
+    if isinstance(err, aiohttp.ConnectionTimeoutError):
+        bounds = [bound for bound in (limits.connect, limits.sock_connect) if bound]
+        what = f"no connection within {min(bounds):.3g} s; {_ASLEEP}" if bounds else f"no connection; {_ASLEEP}"
+    elif isinstance(err, aiohttp.ClientConnectorDNSError):
+        what = "the name was not resolved; is it spelled right, and is the hub awake? An IP address always works"
+    elif number == errno.ECONNREFUSED:
+        what = "the connection was refused; is this the address of a VegeHub?"
+    elif number == errno.ETIMEDOUT:  # the system gave up before any limit of ours
+        what = f"no connection; {_ASLEEP}"
+    elif number in _UNREACHABLE:
+        what = f"unreachable; {_ASLEEP}"
+    else:
+        what = f"no connection ({errno.errorcode.get(number or 0, 'error')}); is this the address of a VegeHub?"
+    has_timed_out = isinstance(err, aiohttp.ConnectionTimeoutError) or number == errno.ETIMEDOUT
+    return Failure(
+        VegeHubTimeoutError if has_timed_out else VegeHubConnectionError,
+        what,
+        Outcome.NOT_SENT,
+        may_be_asleep=has_timed_out or number in _UNREACHABLE,
+        unreachable=True,
+    )
 
 
 def closed_session() -> Failure:
@@ -115,19 +126,3 @@ def status_failure(status: int, body: bytes, charset: str | None) -> Failure:
         Outcome.REJECTED if refused else Outcome.UNKNOWN,
         status=status,
     )
-
-
-def _is_connect_timeout(err: BaseException) -> bool:
-    """Say whether the system gave up connecting, which it reports as an error of the connector."""
-    return isinstance(err, aiohttp.ClientConnectorError) and err.os_error.errno == errno.ETIMEDOUT
-
-
-def _why_unconnected(err: aiohttp.ClientConnectorError) -> str:
-    if isinstance(err, aiohttp.ClientConnectorDNSError):
-        return "the name was not resolved; is it spelled right, and is the hub awake? An IP address always works"
-    number = err.os_error.errno
-    if number == errno.ECONNREFUSED:
-        return "the connection was refused; is this the address of a VegeHub?"
-    if number in _UNREACHABLE:
-        return f"unreachable; {_ASLEEP}"
-    return f"no connection ({errno.errorcode.get(number or 0, 'error')}); is this the address of a VegeHub?"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from vegehub.exceptions import VegeHubValueError
-from vegehub.wire.models import normalize_mac
+from vegehub.wire import normalize_mac
 
 if TYPE_CHECKING:
-    from vegehub.wire.address import HubAddress
+    from vegehub.wire import HubAddress
 
     from .transport import Turn
 

@@ -26,14 +26,13 @@ from vegehub.exceptions import (
     VegeHubResponseError,
     VegeHubTimeoutError,
 )
-from vegehub.wire.payload import decode_json, kind
-from vegehub.wire.replies import looks_like_json, refusal
+from vegehub.wire import decode_json, kind, looks_like_json, refusal
 
 from .command import Stage
 from .failures import HTTP_OK, Failure, closed_session, failure_of, status_failure
 
 if TYPE_CHECKING:
-    from vegehub.wire.calls import Call
+    from vegehub.wire import Call
 
     from .command import Command
     from .identity import Identity
@@ -309,22 +308,19 @@ def _judge(call: Call, response: aiohttp.ClientResponse, body: bytes) -> Any:
     try:
         reply = decode_json(body, _charset(response))
     except ValueError as err:
-        if call.reads:
-            what = f"expected a JSON object, but the reply is {err}; is this a VegeHub?"
-        elif looks_like_json(body):
+        what = f"expected a JSON object, but the reply is {err}; is this a VegeHub?"
+        if not call.reads:
+            if not looks_like_json(body):
+                return None  # plain words are consent
             what = f"the reply cannot be read: {err}"
-        else:
-            return None  # plain words are consent
         raise _FailedError(Failure(VegeHubResponseError, what, status=status)) from err
     if said := refusal(reply):
-        raise _FailedError(
-            Failure(VegeHubResponseError, f"the hub refused it: {said}", Outcome.REJECTED, status=status)
-        )
-    if not isinstance(reply, dict):
-        if call.reads:
-            raise _FailedError(Failure(VegeHubPayloadError, f"expected an object, got {kind(reply)}", status=status))
-    elif "error" in reply:
+        what = f"the hub refused it: {said}"
+        raise _FailedError(Failure(VegeHubResponseError, what, Outcome.REJECTED, status=status))
+    if isinstance(reply, dict) and "error" in reply:
         return reply
+    if call.reads and not isinstance(reply, dict):
+        raise _FailedError(Failure(VegeHubPayloadError, f"expected an object, got {kind(reply)}", status=status))
     if not call.reads and _is_cut_off(body):
         what = "the reply ends in the middle, before it says whether that was an error"
         raise _FailedError(Failure(VegeHubResponseError, what, status=status))

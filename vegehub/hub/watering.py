@@ -128,6 +128,8 @@ class Watering:
             attempts += 1
             try:
                 await self._turn_off(command)
+                # Taken by whoever has the address: where that was not proved before, it may be another hub.
+                await self._connection.prove(command)
             except Exception as err:  # noqa: BLE001 - whatever it is, the valve is still open
                 if attempts == 1:
                     self._log(err)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
     from .connection import Connection
     from .settings import BridgeSettings, HubSettings

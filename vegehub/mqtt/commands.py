@@ -9,7 +9,7 @@ from typing import Any
 
 from vegehub.exceptions import VegeHubValueError
 from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_seconds
-from vegehub.wire.payload import decode_strict_json, kind
+from vegehub.wire import decode_strict_json, kind
 
 MAX_COMMAND = 4096
 """Bytes of the longest command that is read."""

@@ -14,7 +14,7 @@ from .topics import DEFAULT_DISCOVERY, Topics
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from vegehub.wire.layout import SlotLayout
+    from vegehub.wire import SlotLayout
 
     from .settings import HubSettings, SensorSettings
 

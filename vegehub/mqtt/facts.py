@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubError
 from vegehub.files import read_limited, write_private
-from vegehub.wire.layout import SlotLayout
-from vegehub.wire.payload import decode_strict_json
+from vegehub.wire import SlotLayout, decode_strict_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vegehub.wire.models import HubInfo
+    from vegehub.wire import HubInfo
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -38,12 +37,13 @@ class Facts:
 
     @classmethod
     def of(cls, info: HubInfo, update_period: float | None, *, sleeps: bool) -> Facts:
-        """Return what a hub's own words come to."""
+        """Return what a hub's own words come to; VegeHubValueError if they do not say what its slots are."""
+        layout = SlotLayout.from_info(info)
         return cls(
-            inputs=info.num_sensors,
-            actuators=info.num_actuators,
-            battery=not info.is_ac,
-            firmware=info.firmware,
+            inputs=layout.num_sensors,
+            actuators=layout.num_actuators,
+            battery=layout.has_battery,
+            firmware=info.firmware or "",
             update_period=update_period,
             sleeps=sleeps,
         )

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from vegehub.hub.session import SessionOwner
     from vegehub.sensors import SensorCurve
     from vegehub.sleeping.pending import PendingCommand
-    from vegehub.wire.layout import SlotLayout
-    from vegehub.wire.models import HubInfo
-    from vegehub.wire.updates import Update
+    from vegehub.wire import HubInfo, SlotLayout, Update
 
     from .settings import HubSettings
 

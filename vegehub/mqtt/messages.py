@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import VegeHubValueError
 from vegehub.sleeping.presence import PresenceState
-from vegehub.wire.layout import SlotKind
-from vegehub.wire.redact import redact
+from vegehub.wire import SlotKind, redact
 
 from .turn import OFFLINE, ONLINE
 
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
 
     from vegehub.sensors import SensorCurve
     from vegehub.sleeping.presence import Presence
-    from vegehub.wire.layout import SlotLayout
-    from vegehub.wire.models import Reading
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Reading, SlotLayout, Update
 
     from .topics import Topics
 
@@ -64,23 +61,23 @@ def update_messages(
     came = update.received_at or datetime.now(UTC)
     document = update_document(update, layout, sensors)
     messages = [Message(topics.update(hub), json.dumps(document, separators=(",", ":")), retain=False)]
-    for slot, kind, index in layout.slots() if layout is not None else ():
+    for slot, kind, place in layout.slots() if layout is not None else ():
         reading = update.readings.get(slot)
         if kind is SlotKind.BATTERY or reading is None:
             continue
         value, time = _latest(reading, came)
         if kind is SlotKind.ACTUATOR:
-            topic = topics.actuator(hub, index)
+            topic = topics.actuator(hub, place)
             payload = ON if value else OFF
         else:
-            topic = topics.input(hub, index + 1)
+            topic = topics.input(hub, place)
             payload = number(value)
         if not last.take(topic, time):
             continue
         messages.append(Message(topic, payload))
-        quantity = None if kind is SlotKind.ACTUATOR else _quantity(sensors.get(index + 1), value)
+        quantity = None if kind is SlotKind.ACTUATOR else _quantity(sensors.get(place), value)
         if quantity is not None:
-            messages.append(Message(topics.quantity(hub, index + 1), number(quantity)))
+            messages.append(Message(topics.quantity(hub, place), number(quantity)))
     volts, time = _battery(update, layout, came)
     if volts is not None and last.take(topics.battery(hub), time):
         messages.append(Message(topics.battery(hub), number(volts)))
@@ -100,7 +97,7 @@ def update_document(update: Update, layout: SlotLayout | None, sensors: Mapping[
         "rssi": update.rssi,
         "battery": update.battery_volts if layout is None else update.battery(layout),
         "error_code": update.error_code,
-        "problems": update.problems,
+        "problems": update.problem_count,
         "readings": [_reading(reading, layout, sensors) for _, reading in sorted(update.readings.items())],
     }
     if update.extra:
@@ -140,13 +137,12 @@ def _reading(reading: Reading, layout: SlotLayout | None, sensors: Mapping[int, 
     entry: dict[str, Any] = {"slot": reading.slot}
     curve = None
     if place is not None:
-        kind, index = place
+        kind, count = place
         entry["kind"] = kind.value
+        if kind is not SlotKind.BATTERY:
+            entry["number"] = count
         if kind is SlotKind.INPUT:
-            entry["number"] = index + 1
-            curve = sensors.get(index + 1)
-        elif kind is SlotKind.ACTUATOR:
-            entry["number"] = index
+            curve = sensors.get(count)
     if curve is not None:
         entry |= {"sensor": curve.name, "unit": curve.unit}
     entry["samples"] = samples = []
@@ -163,7 +159,7 @@ def _reading(reading: Reading, layout: SlotLayout | None, sensors: Mapping[int, 
 
 
 def _latest(reading: Reading, came: datetime) -> tuple[float, datetime]:
-    sample = reading.samples[-1]
+    sample = reading.latest or reading.samples[-1]
     return sample.value, _time(sample.taken_at, came)
 
 

@@ -23,7 +23,7 @@ from .topics import Topics
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vegehub.wire.layout import SlotLayout
+    from vegehub.wire import SlotLayout
 
     from .settings import BridgeSettings
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vegehub.sensors import SensorCurve
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
     from .board import Board
     from .broker import Broker

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vegehub.wire.address import HubAddress
-from vegehub.wire.layout import SlotLayout
+from vegehub.wire import HubAddress, SlotLayout
 
 from .commands import CommandRules
 from .topics import DEFAULT_DISCOVERY, DEFAULT_PREFIX

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from vegehub.exceptions import VegeHubJournalError, VegeHubValueError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
     from .store import JournalStore, StoredUpdate
 
@@ -28,9 +29,20 @@ _FIRST_PAUSE = 1.2  # doubled after each failure: the tenth comes 613 s after th
 _MAX_PAUSE = 310.0
 _FIRST_FILE_PAUSE = 1.0
 _MAX_FILE_PAUSE = 30.0
+_AT_ONCE = 64  # updates that are read for delivery,
+_OF_A_HUB = 16  # and those of one hub among them
+_NOTED_WITHIN = 0.05
+"""Seconds of deliveries that may come again after a crash; noting each by itself would cost more than delivering it."""
+_LAST_WAIT = 1.0
 
-P = ParamSpec("P")
+Arguments = TypeVarTuple("Arguments")
 ResultT = TypeVar("ResultT")
+
+
+async def outcome(job: asyncio.Future[ResultT]) -> ResultT:
+    """Wait for a job that goes on if nobody waits for it any more; not by a shield, which reports it then if it fails."""
+    await asyncio.wait((job,))
+    return job.result()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +60,7 @@ class Delivery:
     def __init__(
         self,
         store: JournalStore,
-        submit: Callable[..., Awaitable[Any]],
+        submit: Callable[..., asyncio.Future[Any]],
         clocks: Clocks,
         *,
         on_parked: Callable[[StoredUpdate], None],
@@ -59,56 +71,82 @@ class Delivery:
         self._clocks = clocks
         self._on_parked = on_parked
         self._on_file_error = on_file_error
-        self._consumer: asyncio.Task[Any] | None = None
+        self._worker: asyncio.Task[None] | None = None
         self._is_stopping = False
         self._stop = asyncio.Event()
         self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._must_scan = True
         self._ready: dict[str, None] = {}  # hubs that may have something to deliver, in the order of their turns
         self._waiting: dict[str, float] = {}  # hubs whose first update failed, and when it is tried again
         self._failed_at: dict[int, float] = {}
+        self._delivered: list[int] = []  # rows of which the file does not know yet
 
     @property
     def is_own_task(self) -> bool:
         """Whether the running task is the consumer's."""
-        return self._consumer is not None and self._consumer is asyncio.current_task()
+        return self._worker is not None and self._worker is asyncio.current_task()
 
     def note(self, hub: str) -> None:
         """Say that there is something new of ``hub``."""
-        self._ready[hub] = None
-        self._wake.set()
+        if hub not in self._waiting:
+            self._ready[hub] = None
+            self._wake.set()
 
     def rescan(self) -> None:
         """Say that there may be something new of any hub."""
         self._must_scan = True
         self._wake.set()
 
-    async def stop(self) -> None:
-        """End the delivery once the consumer's current call is done."""
+    async def stop(self, grace: float) -> None:
+        """End the delivery: once the consumer's current call is done, or by cancelling it after ``grace`` seconds."""
         self._is_stopping = True
         self._stop.set()
         self._wake.set()
-        await self._idle.wait()
+        if self._worker is None:
+            return
+        worker = self._worker
+        await asyncio.wait((worker,), timeout=grace)
+        if worker.cancel():
+            _LOGGER.warning(
+                "the journal is closed: its consumer is cancelled after %g s, the update comes again", grace
+            )
+            await asyncio.wait((worker,), timeout=_LAST_WAIT)
 
     async def run(self, callback: Callable[[Update], object]) -> None:
         """Deliver until stopped; VegeHubValueError if there is a consumer already."""
-        if self._consumer is not None:
+        if self._worker is not None:
             raise VegeHubValueError("the journal has its consumer already: only one can take its updates")
-        self._consumer = asyncio.current_task()
-        self._idle.clear()
+        # A task of its own: whoever closes the journal may have to cancel it, and not the task that called this.
+        worker = self._worker = asyncio.create_task(self._work(callback), name="vegehub: deliver a journal")
+        cancelled = False
+        try:
+            while not worker.done():
+                try:
+                    await asyncio.wait((worker,))
+                except asyncio.CancelledError:
+                    cancelled = True
+                    worker.cancel()
+        finally:
+            self._worker = None
+        if cancelled:
+            raise asyncio.CancelledError
+        if not worker.cancelled():
+            worker.result()
+
+    async def _work(self, callback: Callable[[Update], object]) -> None:
         self._must_scan = True
         self._waiting.clear()
         try:
             while not self._is_stopping:
                 await self._step(callback)
         finally:
-            self._consumer = None
-            self._idle.set()
+            if self._delivered:
+                with suppress(VegeHubJournalError):  # closed without waiting any longer
+                    self._submit(self._store.delivered, tuple(self._delivered))
+                self._delivered.clear()
 
     async def _step(self, callback: Callable[[Update], object]) -> None:
-        """Deliver one update, or wait for one."""
+        """Deliver what is there of some hubs, or wait for something."""
         if self._must_scan:
             self._must_scan = False
             self._ready.update(dict.fromkeys(await self._insist(self._store.hubs) or ()))
@@ -116,23 +154,44 @@ class Delivery:
         for hub in [hub for hub, due in self._waiting.items() if due <= now]:
             del self._waiting[hub]
             self._ready[hub] = None
-        turn = next((hub for hub in self._ready if hub not in self._waiting), None)
-        if turn is None:
-            self._ready.clear()  # each of these is looked at when its pause is over
+        hubs = [hub for hub in self._ready if hub not in self._waiting][:_AT_ONCE]
+        if not hubs:
             self._wake.clear()
             if not self._must_scan and not self._is_stopping:
                 await self._pause(self._wake, min(self._waiting.values()) - now if self._waiting else None)
             return
-        del self._ready[turn]
-        entry = await self._insist(self._store.head, turn)
-        if entry is not None:
+        for hub in hubs:
+            del self._ready[hub]
+        limit = min(_OF_A_HUB, _AT_ONCE // len(hubs))
+        entries, more = await self._insist(self._store.take, hubs, limit) or ([], [])
+        more += await self._hand_over(entries, callback)
+        self._ready.update(dict.fromkeys(hub for hub in more if hub not in self._waiting))
+
+    async def _hand_over(self, entries: list[StoredUpdate], callback: Callable[[Update], object]) -> list[str]:
+        """Call the consumer with each, but for no longer than may come again; return the hubs of those that are left."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        left: list[str] = []
+        for entry in entries:
+            hub = entry.update.hub_key
+            if hub in self._waiting:
+                continue  # behind one that failed
+            if self._is_stopping or loop.time() - begun > _NOTED_WITHIN:
+                left.append(hub)
+                continue
             error = await self._call(callback, entry.update)
             if error is None:
                 self._failed_at.pop(entry.row, None)
-                await self._insist(self._store.delivered, entry.row)
-                self._ready[turn] = None
+                self._delivered.append(entry.row)
             else:
                 await self._failed(entry, error)
+        await self._note_delivered()
+        return left
+
+    async def _note_delivered(self) -> None:
+        if self._delivered:
+            await self._insist(self._store.delivered, tuple(self._delivered))
+            self._delivered.clear()
 
     async def _failed(self, entry: StoredUpdate, error: BaseException) -> None:
         hub = entry.update.hub_key
@@ -143,7 +202,6 @@ class Delivery:
         if entry.failures >= PARK_FAILURES and failing_for >= PARK_SECONDS:
             await self._insist(self._store.failed, entry, self._clocks.wall())
             self._failed_at.pop(entry.row, None)
-            self._ready[hub] = None
             self._on_parked(entry)
             return
         self._failed_at[entry.row] = now
@@ -158,19 +216,19 @@ class Delivery:
             if inspect.isawaitable(result):
                 await result
         except asyncio.CancelledError as err:
-            if self._consumer is None or self._consumer.cancelling():
+            if self._worker is None or self._worker.cancelling():
                 raise
             return err  # the consumer awaited something that was cancelled
         except Exception as err:  # noqa: BLE001 - a consumer may raise anything
             return err
         return None
 
-    async def _insist(self, function: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs) -> ResultT | None:
+    async def _insist(self, function: Callable[[*Arguments], ResultT], *args: *Arguments) -> ResultT | None:
         """Use the file, again and again while it cannot be used; None if the delivery is stopped meanwhile."""
         pause = _FIRST_FILE_PAUSE
         while True:
             try:
-                result: ResultT = await self._submit(function, *args, **kwargs)
+                result: ResultT = await outcome(self._submit(function, *args))
             except VegeHubJournalError as err:
                 if err.damaged:
                     raise

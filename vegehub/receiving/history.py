@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import math
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from vegehub.exceptions import VegeHubValueError
-from vegehub.wire.models import Reading
+from vegehub.wire import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,6 +36,12 @@ _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
 _DAY = 86_400.0
 
 
+def plausible(taken_at: datetime | None, arrived: float) -> float | None:
+    """Return the time of a sample that came at ``arrived``, both in Unix seconds; None where it cannot be true."""
+    time = math.nan if taken_at is None else taken_at.timestamp()
+    return time if _EARLIEST <= time <= arrived + _DAY else None
+
+
 class HistorySample(NamedTuple):
     """One value of a slot (1-based, as in updates) and its time, aware, UTC."""
 
@@ -56,9 +62,10 @@ class HourlyMean:
 class History:
     """The past of many hubs, bounded: ``samples`` per slot, and the means of ``hours`` back from the newest one.
 
-    Samples may come in any order. One with the time and slot of another is a repeat and counts once; one not newer
-    than a sample that has fallen out may be a repeat and is left out. A sample without a time, or with one that cannot
-    be true (before 2020, or more than a day after it came), has the moment at which it came.
+    Samples may come in any order, and those of one moment keep theirs. One with the slot, time and value of another is
+    a repeat and counts once, but equal samples of one push are all kept; one not newer than a sample that has fallen out
+    may be a repeat and is left out. A sample without a time, or with one that cannot be true (before 2020, or more than
+    a day after it came), has the moment at which it came.
     """
 
     def __init__(self, *, samples: int = MAX_SAMPLES, hours: int = MAX_HOURS) -> None:
@@ -119,14 +126,19 @@ class History:
             if len(slots) >= MAX_SLOTS or not reading.samples:
                 return 0
             kept = slots[reading.slot] = _Slot()
+        # As it stands now: what falls out because of this push makes no repeat of what follows in it.
+        oldest = kept.fallen_out
+        nths: dict[tuple[float, float], int] = {}
         new = 0
         for sample in reading.samples:
-            if math.isfinite(sample.value):
-                taken_at = sample.taken_at
-                time = came if taken_at is None else taken_at.timestamp()
-                if not _EARLIEST <= time <= came + _DAY:
-                    time = came
-                new += kept.add(time, sample.value, self._max_samples, self._max_hours)
+            if not math.isfinite(sample.value):
+                continue
+            time = plausible(sample.taken_at, came)
+            if time is None:
+                time = came
+            if time > oldest:
+                nths[time, sample.value] = nth = nths.get((time, sample.value), 0) + 1
+                new += kept.add(time, sample.value, nth, self._max_samples, self._max_hours)
         return new
 
 
@@ -143,19 +155,18 @@ class _Slot:
         self.sums = array("d")
         self.counts = array("i")
 
-    def add(self, time: float, value: float, max_samples: int, max_hours: int) -> bool:
-        """Put a sample in its place; False for a repeat, or for what may be one."""
-        if time <= self.fallen_out:
-            return False
+    def add(self, time: float, value: float, nth: int, max_samples: int, max_hours: int) -> bool:
+        """Put a sample, the ``nth`` of its kind in a push, in its place; False for a repeat."""
         times = self.times
-        # Most samples are newer than all before.
-        place = len(times) if not times or time > times[-1] else bisect_left(times, time)
-        if place < len(times) and times[place] == time:
-            return False
+        place = len(times)
+        if times and time <= times[-1]:  # most samples are newer than all before
+            place = bisect_right(times, time)
+            if nth <= self.values[bisect_left(times, time, hi=place) : place].count(value):
+                return False
         times.insert(place, time)
         self.values.insert(place, value)
         if len(times) > max_samples:
-            self.fallen_out = times.pop(0)
+            self.fallen_out = max(self.fallen_out, times.pop(0))
             self.values.pop(0)
         self._add_to_hour(int(time // _HOUR), value, max_hours)
         return True

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from vegehub.exceptions import VegeHubJournalError, VegeHubPayloadError, VegeHubValueError
-from vegehub.wire.models import normalize_mac
-from vegehub.wire.updates import Update, parse_update
+from vegehub.wire import Update, normalize_mac, parse_update
 
-from .limits import RateLimit
+from .large import LARGE_BODY, parse_large
+from .serving import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +26,13 @@ if TYPE_CHECKING:
 MAX_BODY = 8 * 2**20
 """Bytes of the largest push that is taken."""
 BODY_TIMEOUT = 10.0
-"""Seconds within which a push has to arrive."""
+"""Seconds within which a push has to arrive, its head included."""
 MAX_RATE = 10
-"""Pushes of one hub that are taken in one second."""
+"""Pushes of one hub that are taken in one second in the long run,"""
+MAX_BURST = 120
+"""and at once: what a hub has stored while its server was away."""
+MAX_HUBS = 10_000
+"""Hubs whose rate is remembered: whoever makes up MACs must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +62,39 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What is taken: a push of at most ``max_body`` bytes within ``body_timeout`` seconds, ``max_rate`` a second."""
+    """What is taken: pushes of at most ``max_body`` bytes within ``body_timeout`` seconds, and so many of one hub."""
 
     max_body: int = MAX_BODY
     body_timeout: float = BODY_TIMEOUT
     max_rate: int | None = MAX_RATE
-    """Of one hub; None: any number."""
+    """A second, in the long run; None: any number."""
+    max_burst: int = MAX_BURST
+    """At once."""
+
+
+class _Rate:
+    """A token bucket for each key: ``burst`` admissions at once, and ``per_second`` in the long run."""
+
+    def __init__(self, per_second: int, burst: int, monotonic: Callable[[], float]) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._monotonic = monotonic
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when there were so many
+
+    def admit(self, key: str) -> bool:
+        """Take a token for ``key`` and return True, or False if none is left."""
+        now = self._monotonic()
+        tokens, since = self._buckets.pop(key, (self._burst, now))
+        tokens = min(tokens + (now - since) * self._per_second, self._burst)
+        is_admitted = tokens > 1 - 1e-6  # ten times a tenth of a second is less than one
+        self._buckets[key] = (tokens - is_admitted, now)
+        # The one that came longest ago stands first; its bucket is full again, unless there are too many.
+        while self._buckets:
+            oldest, (_, since) = next(iter(self._buckets.items()))
+            if (now - since) * self._per_second < self._burst and len(self._buckets) <= MAX_HUBS:
+                break
+            del self._buckets[oldest]
+        return is_admitted
 
 
 class Intake:
@@ -77,9 +110,12 @@ class Intake:
     ) -> None:
         if limits.max_rate is not None and limits.max_rate < 1:
             raise VegeHubValueError("max_rate: expected at least 1, or None")
+        if limits.max_burst < 1:
+            raise VegeHubValueError("max_burst: expected at least 1")
         self.allowed: frozenset[str] | None = None
         self._limits = limits
-        self._rate = RateLimit(limits.max_rate, monotonic)
+        self._rate = None if limits.max_rate is None else _Rate(limits.max_rate, limits.max_burst, monotonic)
+        self._decoder: ThreadPoolExecutor | None = None
         self._journal = journal
         self._wall_clock = wall_clock
 
@@ -92,14 +128,28 @@ class Intake:
             raise RefusedError(405, "only POST is taken here")
         body = await self._read(request)
         try:
-            update = parse_update(body)
+            update = await self._parsed(body)
         except VegeHubPayloadError as err:
             raise RefusedError(400, str(err), path=err.path) from None
         if self.allowed is not None and update.hub_key not in self.allowed:
             raise RefusedError(403, "this hub is not allowed here", update)
-        if not self._rate.admit(update.hub_key or request.remote or ""):
+        if self._rate is not None and not self._rate.admit(update.hub_key or request.remote or ""):
             raise RefusedError(429, "too many updates, try again in a second", update)
         return await self._keep(update, body)
+
+    def close(self) -> None:
+        """Let the thread for large bodies go; the next one gets another."""
+        if self._decoder is not None:
+            self._decoder.shutdown(wait=False)
+            self._decoder = None
+
+    async def _parsed(self, body: bytes) -> Update:
+        if len(body) <= LARGE_BODY:
+            return parse_update(body)
+        if self._decoder is None:
+            # One: a large body takes twenty times its size while it is decoded.
+            self._decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vegehub-decoder")
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, parse_large, body)
 
     async def _keep(self, update: Update, body: bytes) -> tuple[Update, bool]:
         now = datetime.fromtimestamp(self._wall_clock(), UTC)
@@ -115,12 +165,14 @@ class Intake:
         return update, not is_new
 
     async def _read(self, request: web.Request) -> bytes:
+        connection = Connection.of(request)
+        begun = asyncio.get_running_loop().time() if connection is None else connection.begun
         too_large = RefusedError(413, f"larger than {self._limits.max_body} bytes")
         if (request.content_length or 0) > self._limits.max_body:
             raise too_large
         body = bytearray()
         try:
-            async with asyncio.timeout(self._limits.body_timeout):
+            async with asyncio.timeout_at(begun + self._limits.body_timeout):
                 while chunk := await request.content.readany():
                     body += chunk
                     if len(body) > self._limits.max_body:
@@ -131,6 +183,8 @@ class Intake:
             raise RefusedError(400, f"the body is broken or incomplete ({type(err).__name__})") from None
         if len(body) > self._limits.max_body:
             raise too_large
+        if connection is not None:
+            connection.body_read()
         return bytes(body)
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import suppress
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple
 
 from vegehub.exceptions import VegeHubJournalError, VegeHubValueError
-from vegehub.wire.updates import Update, parse_update
+from vegehub.wire import Update, parse_update
 
-from .delivery import Clocks, Delivery
+from .delivery import Clocks, Delivery, outcome
+from .repeats import Arrival
 from .store import JournalStore, StoredUpdate, encode_update
 from .subscriptions import Subscribers
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable, Callable
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
     from types import TracebackType
     from typing import Self
@@ -29,7 +30,12 @@ _LOGGER = logging.getLogger(__name__)
 MAX_BYTES = 256 * 2**20
 """Bytes that a journal holds at most, unless told otherwise."""
 
-P = ParamSpec("P")
+_GRACE = 3.0  # for the consumer's current call when the journal is closed,
+_LAST_WAIT = 5.0  # and for a disk that does not answer
+_TOGETHER = 256  # updates in one transaction, at most,
+_BYTES_TOGETHER = 2**20  # and bytes in it, or one update more: nobody has to wait for what takes long
+
+Arguments = TypeVarTuple("Arguments")
 ResultT = TypeVar("ResultT")
 
 
@@ -73,7 +79,9 @@ class Journal:
     ) -> None:
         self._path = path
         self._wall_clock = wall_clock
-        self._executor: ThreadPoolExecutor | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vegehub-journal")
+        self._arrived: deque[tuple[Arrival, asyncio.Future[bool]]] = deque()
+        self._writing: asyncio.Future[list[bool | Exception]] | None = None
         self._store = JournalStore(path, max_bytes)
         self._events: Subscribers[JournalEvent] = Subscribers("journal event")
         self._delivery = Delivery(
@@ -83,6 +91,8 @@ class Journal:
             on_parked=self._note_parked,
             on_file_error=self._note_cannot_write,
         )
+        self._is_closed = False
+        self._is_released = False
         self._closing: asyncio.Task[None] | None = None
         self._cannot_write = False
 
@@ -92,7 +102,7 @@ class Journal:
     @property
     def closed(self) -> bool:
         """Whether ``close`` has been called; a closed journal is not opened again."""
-        return self._closing is not None
+        return self._is_closed
 
     async def open(self) -> None:
         """Open or create the file now, and not on first use; VegeHubJournalError names it if that fails."""
@@ -113,20 +123,12 @@ class Journal:
             update = parse_update(update)
         if body is None:
             body = encode_update(update)
+        self._check_open()
         now = self._wall_clock() if at is None else at.timestamp()
-        try:
-            is_new = await self._run(self._store.append, update, body, now)
-        except asyncio.CancelledError:
-            self._delivery.rescan()  # it may have been written all the same
-            raise
-        except VegeHubJournalError as err:
-            if not self.closed:
-                self._note_cannot_write(err)
-            raise
-        self._note_can_write()
-        if is_new:
-            self._delivery.note(update.hub_key)
-        return is_new
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._arrived.append((Arrival(update, body, now), done))
+        self._write()
+        return await done
 
     async def deliver(self, callback: Callable[[Update], object]) -> None:
         """Hand every update to ``callback``, one at a time and in order per hub, until the journal is closed.
@@ -158,11 +160,15 @@ class Journal:
         return self._events.subscribe(callback)
 
     async def close(self) -> None:
-        """Wait for work in flight, the consumer's current call included, and close the file; may be called twice."""
+        """Wait for work in flight and close the file; may be called twice.
+
+        The consumer's current call gets 3 seconds, and is cancelled then: its update comes again.
+        """
         if self._delivery.is_own_task:
             raise VegeHubValueError("a journal cannot be closed by its consumer: it would wait for itself")
+        self._is_closed = True
         if self._closing is None:
-            self._closing = asyncio.ensure_future(self._close())
+            self._closing = asyncio.create_task(self._close(), name="vegehub: close a journal")
         await asyncio.shield(self._closing)
 
     async def __aenter__(self) -> Self:
@@ -178,31 +184,78 @@ class Journal:
     ) -> None:
         await self.close()
 
-    async def _run(self, function: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs) -> ResultT:
-        if self.closed:
+    # --- The thread ---------------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._is_closed:
             raise VegeHubJournalError(f"journal {self._path}: closed")
-        return await self._submit(function, *args, **kwargs)
 
-    async def _submit(self, function: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs) -> ResultT:
-        if self._executor is None:
-            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only a journal needs it
+    async def _run(self, function: Callable[[*Arguments], ResultT], *args: *Arguments) -> ResultT:
+        self._check_open()
+        return await outcome(self._submit(function, *args))
 
-            self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vegehub-journal")
-        # Not wrap_future, which takes work back when its caller is cancelled: what was begun is to be noted.
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[ResultT] = loop.create_future()
-        job = self._executor.submit(function, *args, **kwargs)
-        job.add_done_callback(lambda job: _report(loop, job, done))
-        return await done
+    def _submit(self, function: Callable[[*Arguments], ResultT], *args: *Arguments) -> asyncio.Future[ResultT]:
+        """Have the thread call ``function`` after all that it was given before, whether somebody waits for it or not."""
+        if self._is_released:
+            raise VegeHubJournalError(f"journal {self._path}: closed")
+        job = asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+        job.add_done_callback(_retrieve)
+        return job
+
+    def _write(self) -> None:
+        """Have what has arrived written together, unless the thread writes: then it is written next, together as well."""
+        if self._is_released:
+            for _, done in self._arrived:
+                if not done.done():
+                    done.set_exception(VegeHubJournalError(f"journal {self._path}: closed"))
+            self._arrived.clear()
+        if self._writing is not None or not self._arrived:
+            return
+        together = [self._arrived.popleft()]
+        size = len(together[0][0].body)
+        while self._arrived and len(together) < _TOGETHER and size + len(self._arrived[0][0].body) <= _BYTES_TOGETHER:
+            together.append(self._arrived.popleft())
+            size += len(together[-1][0].body)
+        self._writing = self._submit(self._store.append, [arrival for arrival, _ in together])
+        self._writing.add_done_callback(lambda job: self._written(together, job))
+
+    def _written(
+        self, together: Sequence[tuple[Arrival, asyncio.Future[bool]]], job: asyncio.Future[list[bool | Exception]]
+    ) -> None:
+        self._writing = None
+        self._write()
+        for (arrival, done), result in zip(together, job.result(), strict=True):
+            if isinstance(result, bool):
+                self._note_can_write()
+                if result:
+                    self._delivery.note(arrival.update.hub_key)
+            elif isinstance(result, VegeHubJournalError):
+                self._note_cannot_write(result)
+            if done.done():
+                continue  # whoever waited for it was cancelled
+            if isinstance(result, bool):
+                done.set_result(result)
+            else:
+                done.set_exception(result)
 
     async def _close(self) -> None:
-        await self._delivery.stop()
-        if self._executor is not None:
-            try:
-                await self._submit(self._store.close)
-            finally:
-                self._executor.shutdown(wait=False)
+        try:
+            await self._delivery.stop(_GRACE)
+            while self._writing is not None:
+                done, _ = await asyncio.wait((self._writing,), timeout=_LAST_WAIT)
+                if not done:
+                    _LOGGER.error("journal %s: closed although the disk does not answer", self._path)
+                    break
+        finally:
+            # Whatever has come in between, even the end of the loop: a file that stays open cannot be opened again.
+            closing = self._submit(self._store.close)
+            self._is_released = True
+            self._thread.shutdown(wait=False)
+            self._write()
+            await _finish(closing, _LAST_WAIT)
         await self._events.close(1.0)
+
+    # --- What is told -------------------------------------------------------------------------------------------------
 
     def _note_parked(self, entry: StoredUpdate) -> None:
         update = entry.update
@@ -228,15 +281,21 @@ class Journal:
             self._events.offer(JournalEvent(kind="can_write", text=text))
 
 
-def _report(loop: asyncio.AbstractEventLoop, job: Future[ResultT], done: asyncio.Future[ResultT]) -> None:
-    def copy() -> None:
-        error = job.exception()
-        if done.done():
-            return
-        if error is None:
-            done.set_result(job.result())
-        else:
-            done.set_exception(error)
+def _retrieve(job: asyncio.Future[Any]) -> None:
+    """Look at the error of a job, so that nobody reports it as never looked at."""
+    if not job.cancelled():
+        job.exception()
 
-    with suppress(RuntimeError):  # the loop was closed without closing the journal: nobody waits
-        loop.call_soon_threadsafe(copy)
+
+async def _finish(job: asyncio.Future[Any], seconds: float) -> None:
+    """Wait for ``job``, for so long at most, however often the caller is cancelled."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    cancelled = False
+    while not job.done() and (left := until - loop.time()) > 0:
+        try:
+            await asyncio.wait((job,), timeout=left)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING
 
 from vegehub.exceptions import Outcome, VegeHubConnectionError, VegeHubValueError
 
-from .intake import BODY_TIMEOUT, MAX_BODY, MAX_RATE, Intake, Limits, Refusal, RefusedError, as_hub_key
+from .intake import (
+    BODY_TIMEOUT,
+    MAX_BODY,
+    MAX_BURST,
+    MAX_RATE,
+    Intake,
+    Limits,
+    Refusal,
+    RefusedError,
+    as_hub_key,
+)
+from .serving import Connection, handling, is_no_garbage, log_of_refusals
 from .subscriptions import MAX_WAITING, Stream, Subscribers
 
 if TYPE_CHECKING:
@@ -23,7 +34,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
     from .journal import Journal
 
@@ -32,6 +43,7 @@ _HTTP_LOGGER = logging.getLogger(f"{__name__}.http")
 
 _GRACE = 3.0  # for requests and callbacks in flight when the server stops
 _DRAIN = 2.0
+_IDLE = 75.0  # between two requests; longer than what proxies keep, so that none of them uses a connection as it ends
 _HEADERS = {405: {"Allow": "POST"}, 429: {"Retry-After": "1"}}
 _MAX_LOGGED = 1000
 _is_token = re.compile(r"[A-Za-z0-9_-]{16,200}").fullmatch
@@ -57,7 +69,8 @@ class UpdateReceiver:
     Without a journal an update is acknowledged once it was parsed and handed to the subscribers; with one, when it is
     safe on disk. ``token`` is the secret in the path, random unless given: keep it, if hubs are to find the receiver
     again after a restart. ``allowed`` (MACs, or ``hub_key`` of hubs that send none) refuses all other hubs. Limits:
-    ``max_body`` bytes within ``body_timeout`` seconds, ``max_rate`` updates a second from one hub (None: no limit).
+    ``max_body`` bytes within ``body_timeout`` seconds, and from one hub ``max_burst`` updates at once and ``max_rate`` a
+    second in the long run (None: no limit).
     """
 
     def __init__(
@@ -69,6 +82,7 @@ class UpdateReceiver:
         max_body: int = MAX_BODY,
         body_timeout: float = BODY_TIMEOUT,
         max_rate: int | None = MAX_RATE,
+        max_burst: int = MAX_BURST,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -78,9 +92,10 @@ class UpdateReceiver:
             raise VegeHubValueError(
                 "token: expected 16 to 200 letters, digits, - and _: it is all that keeps others out"
             )
-        limits = Limits(max_body=max_body, body_timeout=body_timeout, max_rate=max_rate)
+        limits = Limits(max_body=max_body, body_timeout=body_timeout, max_rate=max_rate, max_burst=max_burst)
         self._intake = Intake(limits, journal, wall_clock=wall_clock, monotonic=monotonic)
         self._web = web
+        self._seconds = body_timeout
         self._journal = journal
         self._token = token or secrets.token_urlsafe(24)
         self._base = ""
@@ -90,7 +105,7 @@ class UpdateReceiver:
         self._refused: Subscribers[Refusal] = Subscribers("refusal")
         self._host: str | None = None
         self._port: int | None = None
-        self._logged: set[tuple[str, int]] = set()
+        self._logged: set[tuple[str, int, str]] = set()
         self.counters = ReceiverCounters()
         self.allowed = allowed
 
@@ -138,21 +153,31 @@ class UpdateReceiver:
         self._is_serving = True
         app = self._web.Application()
         app.add_routes([*self.routes(), self._web.route("*", "/{tail:.*}", self._handle_elsewhere)])
-        _HTTP_LOGGER.addFilter(_is_no_garbage)
-        runner = self._web.AppRunner(app, access_log=None, logger=_HTTP_LOGGER, shutdown_timeout=_GRACE)
+        _HTTP_LOGGER.addFilter(is_no_garbage)
+        runner = self._web.AppRunner(
+            app,
+            access_log_class=log_of_refusals(self._note_foreign),
+            access_log=_HTTP_LOGGER,
+            logger=_HTTP_LOGGER,
+            keepalive_timeout=_IDLE,
+            shutdown_timeout=_GRACE,
+        )
+        server: asyncio.Server | None = None
         try:
             await runner.setup()
             try:
-                await self._web.TCPSite(runner, host, port).start()
+                server = await asyncio.get_running_loop().create_server(lambda: self._connected(runner), host, port)
             except OSError as err:
                 text = f"cannot listen on {host}:{port}: {err.strerror or err}"
                 raise VegeHubConnectionError(text, host=host, outcome=Outcome.NOT_SENT) from err
-            self._host, self._port = host, runner.addresses[0][1]
+            self._host, self._port = host, server.sockets[0].getsockname()[1]
             _LOGGER.debug("%r: listening", self)
             yield self
         finally:
             self._port = None
             try:
+                if server is not None:
+                    server.close()
                 await runner.cleanup()
                 await self.close()
             finally:
@@ -183,6 +208,7 @@ class UpdateReceiver:
 
     async def close(self) -> None:
         """End the streams and wait a few seconds for callbacks that run; the receiver can be used again."""
+        self._intake.close()
         await asyncio.gather(*(group.close(_GRACE) for group in (self._updates, self._replied, self._refused)))
 
     async def __aenter__(self) -> Self:
@@ -195,16 +221,28 @@ class UpdateReceiver:
 
     # --- One request --------------------------------------------------------------------------------------------------
 
+    def _connected(self, runner: web.AppRunner) -> Connection:
+        assert runner.server is not None  # noqa: S101 - it has been set up
+        return Connection(runner.server(), self._seconds, self._note_late)
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        with handling(request):
+            return await self._take(request)
+
+    async def _handle_elsewhere(self, request: web.Request) -> web.StreamResponse:
+        with handling(request):
+            return await self._refuse(request, Refusal(status=404, reason="nothing here"))
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
         try:
             update, is_repeat = await self._intake.take(request)
         except RefusedError as err:
             return await self._refuse(request, err.refusal)
         self.counters.accepted += 1
         self.counters.repeated += is_repeat
-        self.counters.problems += update.problems
+        self.counters.problems += update.problem_count
         if update.problems:
-            self._log_once(update.hub_key, 200, f"{update.problems} fields dropped: {'; '.join(update.problem_notes)}")
+            self._log_once(update.hub_key, 200, f"{update.problem_count} fields dropped: {'; '.join(update.problems)}")
         if self._journal is None:
             await self._updates.publish(update)
         response = self._web.json_response({"status": "ok"})
@@ -217,15 +255,10 @@ class UpdateReceiver:
             await self._updates.publish(update)
         return response
 
-    async def _handle_elsewhere(self, request: web.Request) -> web.StreamResponse:
-        return await self._refuse(request, Refusal(status=404, reason="nothing here"))
-
     async def _refuse(self, request: web.Request, refusal: Refusal) -> web.StreamResponse:
         refusal = replace(refusal, remote=request.remote or "")
         status = refusal.status
-        self.counters.refused[status] = self.counters.refused.get(status, 0) + 1
-        self._log_once(refusal.hub_key or refusal.remote, status, f"refused with {status}: {refusal.reason}")
-        self._refused.offer(refusal)
+        self._note_refusal(refusal)
         if status == 0 and request.transport is not None:
             request.transport.abort()
         answer = {"error": refusal.reason} | ({"path": refusal.path} if refusal.path else {})
@@ -240,10 +273,28 @@ class UpdateReceiver:
             request.content.feed_eof()
         return response
 
-    def _log_once(self, who: str, status: int, text: str) -> None:
-        is_first = (who, status) not in self._logged and len(self._logged) < _MAX_LOGGED
+    def _note_refusal(self, refusal: Refusal, what: str = "") -> None:
+        status = refusal.status
+        self.counters.refused[status] = self.counters.refused.get(status, 0) + 1
+        text = f"refused with {status}: {refusal.reason}" if status else f"not answered: {refusal.reason}"
+        self._log_once(refusal.hub_key or refusal.remote, status, text, what)
+        self._refused.offer(refusal)
+
+    def _note_foreign(self, request: web.BaseRequest, status: int, reason: str) -> None:
+        """Note what aiohttp has refused: no handler of ours has seen it."""
+        reason = reason.replace(self._token, "...")
+        text = f"no request as HTTP has it{f': {reason}' if reason else ''}"
+        self._note_refusal(Refusal(status=status, reason=text, remote=request.remote or ""), "HTTP")
+
+    def _note_late(self, remote: str) -> None:
+        reason = f"no whole head of a request came within {self._seconds:g} seconds"
+        self._note_refusal(Refusal(status=0, reason=reason, remote=remote), "head")
+
+    def _log_once(self, who: str, status: int, text: str, what: str = "") -> None:
+        key = (who, status, what)
+        is_first = key not in self._logged and len(self._logged) < _MAX_LOGGED
         if is_first:
-            self._logged.add((who, status))
+            self._logged.add(key)
         _LOGGER.log(logging.WARNING if is_first else logging.DEBUG, "update from %s: %s", who or "an unknown hub", text)
 
 
@@ -260,10 +311,3 @@ async def _drain(request: web.Request) -> None:
         async with asyncio.timeout(_DRAIN):
             while await request.content.readany():
                 pass
-
-
-def _is_no_garbage(record: logging.LogRecord) -> bool:
-    """Keep the tracebacks out of the log that aiohttp writes for whatever is no HTTP."""
-    from aiohttp.http import HttpProcessingError  # noqa: PLC0415 - loaded already when this runs
-
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

@@ -2,112 +2,192 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime
+import json
+import struct
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from vegehub.wire.samples import moment
-from vegehub.wire.updates import Readings
+from vegehub.wire import Reading
+
+from .history import plausible
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable, Sequence
 
-    from vegehub.wire.samples import Pair
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
-MARK_DAYS = 30
-"""Days for which a sample is known again when a hub sends it once more."""
+MARK_SECONDS = 30 * 86_400.0
+"""How long a sample with a plausible time is known again."""
+BODY_SECONDS = 60.0
+"""How long a body is known again that has to stand for samples without one: a hub sends again at once, or later what is new."""
 
-# The digest is the row's own key, which keeps a mark at some 20 bytes: a farm leaves millions of them in 30 days.
-SCHEMA = "CREATE TABLE marks(digest INTEGER PRIMARY KEY, seen INTEGER NOT NULL)"
+# One row for each moment of a hub, with all that was measured then: a push has one moment and many slots.
+SCHEMA = (
+    "CREATE TABLE marks(digest INTEGER PRIMARY KEY, until REAL NOT NULL, samples BLOB NOT NULL)",
+    "CREATE INDEX marks_until ON marks(until)",
+)
 
-_FIRST_PLAUSIBLE = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
-_HOUR = 3600.0
-_DAY = 24 * _HOUR
-_MARK_HOURS = MARK_DAYS * 24
-_SLICES = 24
+_PRUNED_AT_ONCE = 1000
+_record = struct.Struct(">Id")  # slot and volts, as they stand in a mark
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An update, the body that it was in, and when it came in Unix seconds."""
+
+    update: Update
+    body: bytes
+    at: float
+
+
+Counts = dict[bytes, int]
+"""Slot and volts, as they stand in a mark -> how often they were there at one moment."""
+
+
+@dataclass(slots=True)
+class _Mark:
+    """What is known of one moment of a hub."""
+
+    until: float
+    counts: Counts
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What an update is looked up by: the digests of its moments, and of its body if that has to stand for some samples."""
+
+    moments: dict[int, Counts]
+    digests: dict[float, int]
+    body: int | None
 
 
 class Repeats:
-    """The table of marks; each method is part of the caller's transaction. ``now`` is in Unix seconds."""
+    """The table of marks; each method is part of the caller's transaction."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._pruned_hour: int | None = None
 
-    def filter(self, connection: sqlite3.Connection, update: Update, body: bytes, now: float) -> Update | None:
-        """Mark what is new in an update and return the update reduced to it; None if all of it is a repeat.
+    def filter(self, connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> list[Update | None]:
+        """Mark what is new, in order of arrival; return each update reduced to it, None where all of it is a repeat.
 
-        A sample is a repeat by its hub, slot, time and value; one without a plausible time, an update without
-        samples, and anything of an unknown hub only as part of a byte-identical body.
+        A sample is a repeat by its hub, slot, time and value. One without a plausible time, an update without samples,
+        and anything of an unknown hub is one only as part of a byte-identical body that came within a minute.
         """
-        hour = int(now // _HOUR)
-        whole = self._digest(update.hub_key, body)
-        if _is_marked(connection, whole, hour):
-            return None
-        kept: dict[int, list[Pair]] = {}
-        by_body = not update.readings
-        counts: dict[tuple[int, float, float], int] = {}
-        for slot, reading in update.readings.items():
-            for sample in reading.samples:
-                at = moment(sample.time_text)
-                taken = 0.0 if at is None else at.timestamp()
-                if not update.hub_key or not _FIRST_PLAUSIBLE <= taken <= now + _DAY:
-                    by_body = True
-                else:
-                    # Two equal samples in one push are two edges within a second, not a repeat.
-                    place = (slot, taken, sample.value)
-                    counts[place] = nth = counts.get(place, 0) + 1
-                    if not _mark(connection, self._digest(update.hub_key, repr((place, nth)).encode()), hour):
-                        continue
-                kept.setdefault(slot, []).append((sample.value, sample.time_text))
-        if by_body:
-            _mark(connection, whole, hour)
-        if update.readings and not kept:
-            return None
-        return replace(update, readings=Readings(kept))
+        plans = [self._planned(arrival) for arrival in arrivals]
+        digests = {digest for plan in plans for digest in plan.moments}
+        digests.update(plan.body for plan in plans if plan.body is not None)
+        marks = _load(connection, digests)
+        changed: set[int] = set()
+        fresh = [_reduced(arrival, plan, marks, changed) for arrival, plan in zip(arrivals, plans, strict=True)]
+        connection.executemany(
+            "INSERT OR REPLACE INTO marks(digest, until, samples) VALUES(?, ?, ?)",
+            [(digest, marks[digest].until, _packed(marks[digest].counts)) for digest in changed],
+        )
+        return fresh
 
-    def prune(self, connection: sqlite3.Connection, now: float) -> None:
-        """Delete expired marks, each hour those of one slice in 24: no index on their age, and no long scan."""
-        hour = int(now // _HOUR)
-        last = hour - 1 if self._pruned_hour is None else self._pruned_hour
-        self._pruned_hour = hour
-        width = 2**64 // _SLICES + 1
-        for due in range(max(last, hour - _SLICES) + 1, hour + 1):
-            low = due % _SLICES * width - 2**63
-            high = min(low + width, 2**63) - 1
-            # Beyond the other end: marked while this machine's clock was wrong.
-            connection.execute(
-                "DELETE FROM marks WHERE digest BETWEEN ? AND ? AND (seen < ? OR seen > ?)",
-                (low, high, hour - _MARK_HOURS, hour + _MARK_HOURS),
-            )
+    @staticmethod
+    def prune(connection: sqlite3.Connection, now: float) -> None:
+        """Delete some of the marks that have expired, or were made while this machine's clock was wrong."""
+        connection.execute(
+            "DELETE FROM marks WHERE digest IN (SELECT digest FROM marks WHERE until < ? OR until > ? LIMIT ?)",
+            (now, now + 2 * MARK_SECONDS, _PRUNED_AT_ONCE),
+        )
 
     @staticmethod
     def forget(connection: sqlite3.Connection, now: float, share: float) -> bool:
         """Keep only the marks of the newest ``share`` (0..1) of the 30 days; False if there are none at all."""
-        oldest = int(now // _HOUR) - int(_MARK_HOURS * share)
         has_any = connection.execute("SELECT EXISTS(SELECT 1 FROM marks)").fetchone()[0]
-        connection.execute("DELETE FROM marks WHERE seen < ? OR ? = 0", (oldest, share))
+        oldest = now + MARK_SECONDS * (1 - share)
+        connection.execute("DELETE FROM marks WHERE until < ? OR ? = 0", (oldest, share))
         return bool(has_any)
 
+    def _planned(self, arrival: Arrival) -> _Plan:
+        update = arrival.update
+        plan = _Plan({}, {}, None)
+        needs_body = not update.readings
+        for slot, reading in update.readings.items():
+            for sample in reading.samples:
+                moment = plausible(sample.taken_at, arrival.at)
+                if moment is None or not update.hub_key:
+                    needs_body = True
+                    continue
+                digest = plan.digests.get(moment)
+                if digest is None:
+                    digest = plan.digests[moment] = self._digest(update.hub_key, b"at %r" % moment)
+                    plan.moments[digest] = {}
+                counts = plan.moments[digest]
+                record = _record.pack(slot, sample.value)
+                counts[record] = counts.get(record, 0) + 1
+        if needs_body:
+            plan.body = self._digest(update.hub_key, b"body " + arrival.body)
+        return plan
+
     def _digest(self, hub: str, text: bytes) -> int:
-        # Keyed, so that nobody can make up a sample that passes for a repeat of another.
-        digest = blake2b(hub.encode(), key=self._secret, digest_size=8)
+        # Keyed, so that nobody can make up a moment that passes for another.
+        digest = blake2b(hub.encode(errors="surrogatepass"), key=self._secret, digest_size=8)
         digest.update(b"\0" + text)
         return int.from_bytes(digest.digest(), "big", signed=True)
 
 
-def _is_marked(connection: sqlite3.Connection, digest: int, hour: int) -> bool:
-    query = "SELECT EXISTS(SELECT 1 FROM marks WHERE digest = ? AND seen >= ?)"
-    return bool(connection.execute(query, (digest, hour - _MARK_HOURS)).fetchone()[0])
+def _reduced(arrival: Arrival, plan: _Plan, marks: dict[int, _Mark], changed: set[int]) -> Update | None:
+    if plan.body is not None:
+        known = marks.get(plan.body)
+        # From the one that was kept, and not from the last: a value that never changes would never come again.
+        if known is not None and arrival.at <= known.until <= arrival.at + BODY_SECONDS:
+            return None
+        marks[plan.body] = _Mark(arrival.at + BODY_SECONDS, {})
+        changed.add(plan.body)
+    known_counts: dict[int, Counts] = {}
+    for digest, counts in plan.moments.items():
+        mark = marks.get(digest)
+        if mark is None or mark.until < arrival.at:
+            merged = counts
+        else:
+            known_counts[digest] = mark.counts
+            merged = {**mark.counts, **{key: max(n, mark.counts.get(key, 0)) for key, n in counts.items()}}
+            if merged == mark.counts:
+                continue
+        marks[digest] = _Mark(arrival.at + MARK_SECONDS, merged)
+        changed.add(digest)
+    return _without(arrival, plan, known_counts) if known_counts else arrival.update
 
 
-def _mark(connection: sqlite3.Connection, digest: int, hour: int) -> bool:
-    """Mark a digest as seen; False if it has a mark that still counts."""
-    cursor = connection.execute(
-        "INSERT INTO marks(digest, seen) VALUES(?, ?)"
-        " ON CONFLICT(digest) DO UPDATE SET seen = excluded.seen WHERE marks.seen < ?",
-        (digest, hour, hour - _MARK_HOURS),
-    )
-    return cursor.rowcount == 1
+def _without(arrival: Arrival, plan: _Plan, known: dict[int, Counts]) -> Update | None:
+    """Leave out what is known; equal samples in one push are edges within a second, not repeats: each is counted."""
+    kept: dict[int, Reading] = {}
+    nths: dict[tuple[int, bytes], int] = {}
+    for slot, reading in arrival.update.readings.items():
+        samples = []
+        for sample in reading.samples:
+            digest = plan.digests.get(plausible(sample.taken_at, arrival.at) or 0.0)
+            if digest is not None:
+                record = _record.pack(slot, sample.value)
+                nths[digest, record] = nth = nths.get((digest, record), 0) + 1
+                if nth <= known.get(digest, {}).get(record, 0):
+                    continue
+            samples.append(sample)
+        if samples:
+            kept[slot] = Reading(slot, tuple(samples))
+    return replace(arrival.update, readings=kept) if kept else None
+
+
+def _load(connection: sqlite3.Connection, digests: Iterable[int]) -> dict[int, _Mark]:
+    query = "SELECT digest, until, samples FROM marks WHERE digest IN (SELECT value FROM json_each(?))"
+    return {
+        digest: _Mark(until, _unpacked(samples))
+        for digest, until, samples in connection.execute(query, (json.dumps([*digests]),))
+    }
+
+
+def _packed(counts: Counts) -> bytes:
+    return b"".join(record * count for record, count in counts.items())
+
+
+def _unpacked(samples: bytes) -> Counts:
+    counts: Counts = {}
+    for start in range(0, len(samples), _record.size):
+        record = samples[start : start + _record.size]
+        counts[record] = counts.get(record, 0) + 1
+    return counts

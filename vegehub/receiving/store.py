@@ -7,23 +7,25 @@ import os
 import secrets
 import stat
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from vegehub.exceptions import VegeHubJournalError
-from vegehub.wire.redact import redact
-from vegehub.wire.updates import Readings, Update
+from vegehub.exceptions import VegeHubError, VegeHubJournalError
+from vegehub.wire import Update, parse_update, redact
 
+from .large import LARGE_BODY, encode_json, parse_large
 from .repeats import SCHEMA as MARKS_SCHEMA
 from .repeats import Repeats
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from .repeats import Arrival
 
 _APPLICATION_ID = 0x56486A6C  # tells a journal from any other SQLite file
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = (
     "CREATE TABLE identity(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
     # AUTOINCREMENT: the number of an update that was deleted is never given to another.
@@ -31,11 +33,14 @@ _SCHEMA = (
         id INTEGER PRIMARY KEY AUTOINCREMENT, hub TEXT NOT NULL, received REAL NOT NULL, body BLOB NOT NULL,
         failures INTEGER NOT NULL DEFAULT 0, failing REAL NOT NULL DEFAULT 0, parked REAL, error TEXT)""",
     "CREATE INDEX pending ON updates(hub) WHERE parked IS NULL",
-    MARKS_SCHEMA,
+    *MARKS_SCHEMA,
 )
+_OLDEST = """SELECT updates.id, hub, length(body) FROM json_each(?) AS wanted JOIN updates ON updates.id IN (
+    SELECT id FROM updates WHERE hub = wanted.value AND parked IS NULL ORDER BY id LIMIT ?) ORDER BY updates.id"""
+_READ_AT_ONCE = 2**20  # bytes of updates, or one update more
+_PROBLEMS = "vegehub.problems"
 _LOCK_TIMEOUT = 5.0  # a process that is just stopping still has the file for a moment
 _SMALLEST_PAGE = 512
-_ROW_OVERHEAD = 8192  # pages that an update may take beyond its own bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +78,29 @@ class JournalStore:
         if connection is not None:
             connection.close()
 
-    def append(self, update: Update, body: bytes, now: float) -> bool:
-        """Keep what is new in ``update``, safe on disk when this returns; False if all of it is a repeat."""
-        with self._connected() as connection, _transaction(connection):
-            fresh = self._repeats.filter(connection, update, body, now)
-            if fresh is None:
-                return False
-            data = encode_update(fresh)
-            self._make_room(connection, len(data) + _ROW_OVERHEAD, now)
-            connection.execute("INSERT INTO updates(hub, received, body) VALUES(?, ?, ?)", (update.hub_key, now, data))
-            self._repeats.prune(connection, now)
-            return True
+    def append(self, arrivals: Sequence[Arrival]) -> list[bool | Exception]:
+        """Keep what is new in each update, safe on disk when this returns: one transaction and one sync for all.
+
+        Return for each whether anything in it was new, or why it is not kept.
+        """
+        try:
+            with self._connected() as connection, _transaction(connection):
+                now = arrivals[0].at
+                fresh = self._repeats.filter(connection, arrivals)
+                rows = [
+                    (arrival.update.hub_key, arrival.at, encode_update(update, is_large=len(arrival.body) > LARGE_BODY))
+                    for arrival, update in zip(arrivals, fresh, strict=True)
+                    if update is not None
+                ]
+                connection.executemany("INSERT INTO updates(hub, received, body) VALUES(?, ?, ?)", rows)
+                self._repeats.prune(connection, now)
+                if rows:
+                    self._make_room(connection, now)
+        except Exception as err:  # noqa: BLE001 - the others in it must not pay for what one of them brings
+            if len(arrivals) > 1 and not _is_of_all(err):
+                return [result for arrival in arrivals for result in self.append([arrival])]
+            return [err] * len(arrivals)
+        return [update is not None for update in fresh]
 
     def hubs(self) -> list[str]:
         """Return the hubs that have updates to deliver, the one with the oldest first."""
@@ -91,14 +108,27 @@ class JournalStore:
             query = "SELECT hub FROM updates WHERE parked IS NULL GROUP BY hub ORDER BY MIN(id)"
             return [hub for (hub,) in connection.execute(query)]
 
-    def head(self, hub: str) -> StoredUpdate | None:
-        """Return the oldest update of ``hub`` that is to be delivered."""
-        return next(iter(self._select("WHERE hub = ? AND parked IS NULL ORDER BY id LIMIT 1", hub)), None)
+    def take(self, hubs: Sequence[str], limit: int) -> tuple[list[StoredUpdate], list[str]]:
+        """Return the ``limit`` oldest updates of each of ``hubs``, in order, and those hubs that may have more of them."""
+        rows: list[int] = []
+        counts = dict.fromkeys(hubs, 0)
+        size = 0
+        with self._connected() as connection:
+            for row, hub, length in connection.execute(_OLDEST, (json.dumps(hubs), limit)):
+                size += length
+                if rows and size > _READ_AT_ONCE:
+                    counts[hub] = limit  # it has this one at least
+                    continue
+                rows.append(row)
+                counts[hub] += 1
+            return self._select("WHERE id IN (SELECT value FROM json_each(?))", json.dumps(rows)), [
+                hub for hub, count in counts.items() if count >= limit
+            ]
 
-    def delivered(self, row: int) -> None:
-        """Forget a delivered update; lost with the power, this leads to a second delivery, so it is not synced."""
+    def delivered(self, rows: Sequence[int]) -> None:
+        """Forget delivered updates; lost with the power, this leads to a second delivery, so it is not synced."""
         with self._unsynced() as connection:
-            connection.execute("DELETE FROM updates WHERE id = ?", (row,))
+            connection.executemany("DELETE FROM updates WHERE id = ?", [(row,) for row in rows])
 
     def failed(self, entry: StoredUpdate, parked: float | None) -> None:
         """Keep the count of failures of an update, and park it if ``parked`` (Unix seconds) is given."""
@@ -110,7 +140,7 @@ class JournalStore:
 
     def parked(self) -> list[StoredUpdate]:
         """Return the parked updates, oldest first."""
-        return self._select("WHERE parked IS NOT NULL ORDER BY id")
+        return self._select("WHERE parked IS NOT NULL")
 
     def unpark(self, delivery_ids: tuple[str, ...]) -> int:
         """Queue parked updates again, all of them if none is named; return how many."""
@@ -127,7 +157,7 @@ class JournalStore:
             return total - parked, parked, _used_bytes(connection)
 
     def _select(self, where: str, *values: str) -> list[StoredUpdate]:
-        columns = "SELECT id, hub, received, body, failures, failing, parked, error FROM updates "
+        columns = "SELECT id, hub, received, body, failures, failing, parked, error FROM updates"
         with self._connected() as connection:
             return [
                 StoredUpdate(
@@ -139,14 +169,14 @@ class JournalStore:
                     error=error or "",
                 )
                 for row, hub, received, body, failures, failing, parked, error in connection.execute(
-                    columns + where, values
+                    f"{columns} {where} ORDER BY id", values
                 )
             ]
 
-    def _make_room(self, connection: sqlite3.Connection, needed: int, now: float) -> None:
+    def _make_room(self, connection: sqlite3.Connection, now: float) -> None:
         """Let marks go, the oldest first, before an update is refused: losing a mark only risks a repeat."""
         share = 1.0
-        while _used_bytes(connection) + needed > self._max_bytes:
+        while _used_bytes(connection) > self._max_bytes:
             share = share / 2 if share > 0.01 else 0.0  # noqa: PLR2004 - down to the marks of some hours, then none
             if not self._repeats.forget(connection, now, share):
                 raise self._error(f"full: {self._max_bytes} bytes wait to be delivered or are parked")
@@ -161,12 +191,12 @@ class JournalStore:
             if self._connection is None:
                 self._connection = self._connect()
             yield self._connection
+        except VegeHubJournalError:
+            raise
         except (sqlite3.Error, OSError) as err:
             # Whatever state this connection is in, the next call opens another.
             with suppress(sqlite3.Error):
                 self.close()
-            if isinstance(err, VegeHubJournalError):
-                raise
             code = getattr(err, "sqlite_errorcode", 0) & 0xFF
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise self._error("another process or another Journal has it open") from err
@@ -213,7 +243,8 @@ class JournalStore:
                 raise self._error("not a journal but another database; left as it is", damaged=True)
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version != _VERSION:
-                raise self._error(f"a journal of version {version}, expected {_VERSION}; left as it is", damaged=True)
+                known = "as vegehub 0.2 wrote it" if version == 1 else f"this vegehub reads version {_VERSION}"
+                raise self._error(f"a journal of version {version} ({known}); left as it is", damaged=True)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")  # macOS: a plain fsync leaves the data in the disk's own cache
@@ -256,33 +287,53 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def encode_update(update: Update) -> bytes:
-    """Return an update as the journal keeps it: JSON, without its api key and other secrets."""
-    document = {
+def _is_of_all(err: Exception) -> bool:
+    """Tell whether a transaction failed for all that was in it, and not because there was too much of it, or one was bad."""
+    import sqlite3  # noqa: PLC0415 - as in _connected
+
+    if not isinstance(err, VegeHubJournalError):
+        return False
+    code = getattr(err.__cause__, "sqlite_errorcode", 0) & 0xFF
+    return err.damaged or not (err.__cause__ is None or code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR))
+
+
+def encode_update(update: Update, *, is_large: bool = False) -> bytes:
+    """Return an update as the journal keeps it: a push with one more field, without its api key and other secrets."""
+    document: dict[str, Any] = {
         "mac": update.mac,
         "channel_id": update.channel_id,
         "send_time": update.send_time,
-        "rssi": update.rssi,
+        "wifi_str": update.rssi,
         "error_code": update.error_code,
-        "battery_volts": update.battery_volts,
-        "readings": {
-            slot: [(sample.value, sample.time_text) for sample in reading.samples]
-            for slot, reading in update.readings.items()
-        },
-        "extra": redact(dict(update.extra)),
-        "problems": update.problems,
-        "problem_notes": update.problem_notes,
+        "voltage": update.battery_volts,
+        **(redact(dict(update.extra)) if update.extra else {}),
     }
-    return json.dumps(document, separators=(",", ":")).encode()
+    if update.problem_count:
+        document[_PROBLEMS] = [update.problem_count, *update.problems]
+    # Samples are many and their times few: put together by hand it takes a third of the time.
+    times: dict[str | None, str] = {}
+    sensors = []
+    for slot, reading in update.readings.items():
+        samples = []
+        for sample in reading.samples:
+            text = times.get(sample.time_text)
+            if text is None:
+                text = times[sample.time_text] = encode_json(sample.time_text)
+            samples.append(f'{{"v":{float(sample.value)!r},"t":{text}}}')
+        sensors.append(f'{{"slot":{slot},"samples":[{",".join(samples)}]}}')
+    return f'{encode_json(document, is_large=is_large)[:-1]},"sensors":[{",".join(sensors)}]}}'.encode()
 
 
 def _decode(body: bytes, hub: str, received: float, delivery_id: str) -> Update:
+    known: dict[str, Any] = {"hub_key": hub, "delivery_id": delivery_id}
     try:
-        fields = json.loads(body)
-        pairs = {int(slot): [(value, text) for value, text in kept] for slot, kept in fields.pop("readings").items()}
-        fields["problem_notes"] = tuple(fields["problem_notes"])
-        at = datetime.fromtimestamp(received, UTC)
-        return Update(**fields, hub_key=hub, readings=Readings(pairs), received_at=at, delivery_id=delivery_id)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, OSError):
+        update = parse_large(body) if len(body) > LARGE_BODY else parse_update(body)
+        known["received_at"] = datetime.fromtimestamp(received, UTC)
+        if _PROBLEMS in update.extra:
+            extra = dict(update.extra)
+            count, *notes = extra.pop(_PROBLEMS)
+            known |= {"extra": extra, "problem_count": int(count), "problems": tuple(map(str, notes))}
+        return replace(update, **known)
+    except (VegeHubError, ValueError, TypeError, KeyError, OverflowError, OSError):
         # Delivered all the same: one bad block of a disk must not hold up what comes behind it.
-        return Update(hub_key=hub, delivery_id=delivery_id, problems=1, problem_notes=("damaged in the journal",))
+        return Update(hub_key=hub, delivery_id=delivery_id, problem_count=1, problems=("damaged in the journal",))

@@ -146,7 +146,7 @@ class _Subscriber(Generic[ItemT]):
 
     def offer(self, item: ItemT) -> bool:
         """Take an item in its turn; True if that is one too many, and whoever brings it is to wait for ``room``."""
-        if self._callback is not None and self._task is None:
+        if self._callback is not None and (self._task is None or self._task.done()):
             result = self._start(self._callback, item)
             if result is not None:
                 self._task = asyncio.ensure_future(self._work(self._callback, result))
@@ -231,15 +231,12 @@ class _Subscriber(Generic[ItemT]):
         return None
 
     async def _work(self, callback: Callable[[ItemT], object], result: Awaitable[object] | None) -> None:
-        try:
-            while True:
-                if result is not None:
-                    await self._finish(result)
-                if not self._waiting:
-                    return
-                result = self._start(callback, self._next())
-        finally:
-            self._task = None
+        while True:
+            if result is not None:
+                await self._finish(result)
+            if not self._waiting:
+                return
+            result = self._start(callback, self._next())
 
     async def _finish(self, result: Awaitable[object]) -> None:
         try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FAULTS = sorted(
     name
     for name, method in inspect.getmembers(Faults, inspect.isfunction)
-    if not name.startswith("_") and name not in {"begin", "clear", "is_on", "plan", "take", "total"}
+    if not name.startswith("_") and name not in {"begin", "clear", "is_on", "plan", "take", "total", "odd_push"}
 )
 """The names that ``--fault`` takes."""
 

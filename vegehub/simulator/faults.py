@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from .odd_json import ODD
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,6 +38,8 @@ class Plan:
     status: int = 200
     body: bytes | None = None
     """In place of the hub's own."""
+    odd: str = ""
+    """How the body is spoilt, by name; see ``odd_json``."""
     pad_to: int = 0
     content_type: str | None = ""
     """"" for the profile's own, None for no such header."""
@@ -307,6 +311,23 @@ class Faults:
 
             hub = SimulatedHub(seed=_STRANGER_SEED)
         self._add("another_hub", times, path, other=hub)
+
+    def odd_json(self, kind: str = "nan", *, times: int | None = None, path: str | None = None) -> None:
+        """Print replies, and without ``path`` updates too, as small programs do: ``kind`` is a name of `odd_json.ODD`.
+
+        What is spoilt is what nobody acts on: a measured value, the text of a user, times, commas, the encoding.
+        """
+        if kind not in ODD:
+            raise ValueError(f"odd_json: expected one of {', '.join(ODD)}; got {kind!r:.40}")
+        self._add("odd_json", times, path, odd=kind)
+
+    def odd_push(self, body: bytes) -> bytes:
+        """Return the body of an update as the faults called ``odd_json`` have it printed; counts them."""
+        plan = Plan()
+        for fault in self._active:
+            if fault.name == "odd_json" and fault.path is None and fault.take():
+                fault.apply(plan)
+        return ODD[plan.odd](body) if plan.odd else body
 
     def redirect(self, location: str = "/", *, times: int | None = None, path: str | None = None) -> None:
         """Answer with a redirection to ``location``, without executing."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from .odd_json import ODD
+
 if TYPE_CHECKING:
     from .faults import Plan
 
@@ -44,6 +46,8 @@ def render(reply: Reply, plan: Plan, content_type: str, *, keep_alive: bool) -> 
     if plan.raw is not None:
         return [Piece(plan.raw)]
     body = reply.body if plan.body is None else plan.body
+    if plan.odd:
+        body = ODD[plan.odd](body)
     body = body.ljust(plan.pad_to)
     if plan.cut is not None and plan.cut.part == "body" and not body:
         body = _MIDDLE_BODY  # an empty body cannot break off

@@ -293,7 +293,8 @@ class Reporter:
     async def _post(self, target: Target, push: Push) -> bool:
         profile = self._device.profile
         async with self._clock.push_slots:
-            status = await post(target.url, push.body, profile.push_timeout, chunked=profile.push_chunked)
+            body = self._faults.odd_push(push.body)
+            status = await post(target.url, body, profile.push_timeout, chunked=profile.push_chunked)
         delivered = status == DELIVERED or (status == _SERVICE_UNAVAILABLE and profile.take_503_as_delivered)
         if self._faults.take("miss_reply"):
             delivered = False

@@ -20,8 +20,7 @@ from vegehub.hub.arguments import check_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vegehub.wire.layout import SlotLayout
-    from vegehub.wire.updates import Update
+    from vegehub.wire import SlotLayout, Update
 
 _LOGGER = logging.getLogger(__name__)
 

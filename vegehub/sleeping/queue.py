@@ -22,20 +22,17 @@ from vegehub.exceptions import (
     VegeHubValueError,
 )
 from vegehub.hub.arguments import MAX_DURATION, MIN_ON, check_document, check_seconds, check_slot
-from vegehub.wire.config import DEFAULT_NAME
-from vegehub.wire.models import normalize_mac
-from vegehub.wire.server_url import check_api_key, check_server_name, check_server_url
+from vegehub.wire import DEFAULT_NAME, check_api_key, check_server_name, check_server_url, normalize_mac
 
-from .pending import Entry, Kind, PendingCommand, PendingState
+from .pending import Entry, Expiry, Kind, PendingCommand, PendingState, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
     from types import TracebackType
 
     from vegehub.hub.command import Command
     from vegehub.vegehub import VegeHub
-    from vegehub.wire.servers import ServerChange
-    from vegehub.wire.updates import Update
+    from vegehub.wire import ServerChange, Update
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -49,8 +46,6 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 4.0
 _LONGEST_PAUSE_UNASKED = 60.0
 """The same for a hub that never sleeps, and gives no sign of life."""
-# How late, at most, an expiry is noticed whose clock went on while this machine slept and its timers stood still.
-_LONGEST_TIMER = 60.0
 
 
 class PendingQueue:
@@ -102,12 +97,9 @@ class PendingQueue:
         self._attempted = attempted
         self._monotonic = monotonic
         self._wall = wall
-        self._entries: list[Entry] = []
-        """What waits, the oldest first."""
-        self._in_flight: Entry | None = None
+        self._list = Waiting(lambda: self._host, self._resume)
         self._sequence = 0
         self._is_closed = False
-        self._timer: asyncio.TimerHandle | None = None
         self._holds = 0
         self._signal_at = 0.0
         self._awake_until = 0.0
@@ -117,12 +109,12 @@ class PendingQueue:
         self._nothing_but_off.set()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._hub.url}: {len(self._entries)} waiting>"
+        return f"<{type(self).__name__} of {self._hub.url}: {len(self._list.entries)} waiting>"
 
     @property
     def waiting(self) -> tuple[PendingCommand[Any], ...]:
         """What waits, in the order of sending, an OFF that an ON hides included; what is being sent is not in it."""
-        return tuple(self._handle(entry) for entry in self._in_order())
+        return tuple(self._handle(entry) for entry in self._list.in_order())
 
     async def __aenter__(self) -> Self:
         return self
@@ -148,12 +140,12 @@ class PendingQueue:
         """
         check_slot(slot)
         seconds = check_seconds("duration", duration, MIN_ON, self._hub.max_on)
-        expiry = self._expiry(expires_in, expires_at)
+        expiry = Expiry.of(expires_in, expires_at, self._monotonic, self._wall)
         text = f"ON to actuator {slot} for {seconds:g} s"
         command = self._connection.begin(
             follows=True,
-            patience=lambda: max(0.0, min(self._connection.timeout, self._remaining(expiry) or 0.0)),
-            remaining=lambda: self._remaining(expiry),
+            patience=lambda: max(0.0, min(self._connection.timeout, expiry.remaining())),
+            remaining=expiry.remaining,
         )
         send = partial(self._connection.switch, command, 1, slot, seconds)
         return self._queue(Kind.ON, ("actuator", slot), text, command, send, slot=slot, expiry=expiry)
@@ -217,12 +209,12 @@ class PendingQueue:
     async def close(self) -> None:
         """End what waits, and wait for the request that is under way; may be repeated."""
         self._is_closed = True
-        for entry in tuple(self._in_order()):
-            self._end(entry, PendingState.CLOSED, "the queue was closed before the hub took it")
+        for entry in self._list.in_order():
+            self._list.end(entry, PendingState.CLOSED, "the queue was closed before the hub took it")
         task = self._drain_task
         if task is None:
             return
-        under_way = self._in_flight
+        under_way = self._list.in_flight
         if under_way is None or (under_way.kind is not Kind.SETTING and under_way.command.outcome is Outcome.NOT_SENT):
             task.cancel()  # nothing has left
         await asyncio.wait((task,))
@@ -241,141 +233,22 @@ class PendingQueue:
         send: Callable[[], Awaitable[Any]],
         *,
         slot: int | None = None,
-        expiry: tuple[datetime, float] | None = None,
+        expiry: Expiry | None = None,
     ) -> PendingCommand[Any]:
         if self._is_closed:
             raise VegeHubError(
                 f"{self._host}: {text}: not queued, the queue is closed", host=self._host, outcome=Outcome.NOT_SENT
             )
-        self._expire()
         self._sequence += 1
         done = asyncio.get_running_loop().create_future()
         queued_at = self._wall().astimezone(UTC)
         entry = Entry(kind, key, text, command, send, self._sequence, done, queued_at, slot, expiry)
-        for older in self._of_key(entry):
-            if _gives_way(older, entry):
-                self._end(older, PendingState.REPLACED, "replaced by a newer one before the hub took it")
-        self._entries.append(entry)
-        self._set_timer()
+        self._list.add(entry)
         self._resume()
         return self._handle(entry)
 
     def _handle(self, entry: Entry) -> PendingCommand[Any]:
-        return PendingCommand(entry, self._take_back)
-
-    def _in_order(self) -> list[Entry]:
-        return sorted(self._entries, key=lambda entry: (entry.kind.value, entry.sequence))
-
-    def _of_key(self, entry: Entry) -> tuple[Entry, ...]:
-        return tuple(other for other in self._entries if other.key == entry.key and other is not entry)
-
-    def _is_hidden(self, entry: Entry) -> bool:
-        """Say whether a newer ON for the same actuator waits or is being sent."""
-        newer = (*self._of_key(entry), *((self._in_flight,) if self._in_flight is not None else ()))
-        return entry.kind is Kind.OFF and any(
-            other.kind is Kind.ON and other.key == entry.key and other.sequence > entry.sequence for other in newer
-        )
-
-    def _next(self, tried: Collection[Entry] = ()) -> Entry | None:
-        """Return what is to be sent next of what was not tried yet; None if there is nothing."""
-        for entry in self._in_order():
-            if entry not in tried and (entry.kind is Kind.OFF or not self._holds) and not self._is_hidden(entry):
-                return entry
-        return None
-
-    def _take_back(self, entry: Entry) -> bool:
-        if entry not in self._entries:
-            return False
-        self._end(entry, PendingState.CANCELLED, "taken back before the hub took it")
-        self._resume()  # it may have hidden an OFF
-        return True
-
-    def _put_back(self, entry: Entry) -> None:
-        """Let an entry wait again, unless it has to give way to a newer one meanwhile."""
-        if any(_gives_way(entry, newer) for newer in self._of_key(entry) if newer.sequence > entry.sequence):
-            self._end(entry, PendingState.REPLACED, "replaced by a newer one before the hub took it")
-        else:
-            entry.state = PendingState.WAITING
-            self._entries.append(entry)
-            self._set_timer()
-
-    def _end(self, entry: Entry, state: PendingState, why: str) -> None:
-        """End an entry that the hub did not take, as far as is known."""
-        host = self._host
-        tried = f"; the last attempt: {entry.last_error}" if entry.last_error is not None else ""
-        error_type = VegeHubTimeoutError if state is PendingState.EXPIRED else VegeHubError
-        text = f"{host}: {entry.text}: {entry.command.tell(why, Outcome.NOT_SENT)}{tried}"
-        error = error_type(text, host=host, outcome=entry.command.outcome)
-        error.__cause__ = entry.last_error
-        self._finish(entry, state, error)
-
-    def _finish(self, entry: Entry, state: PendingState, error: VegeHubError | None = None) -> None:
-        """End an entry: delivered, or with an error."""
-        if entry in self._entries:
-            self._entries.remove(entry)
-        entry.state = state
-        entry.error = error
-        _LOGGER.debug("%s: %s: %s", self._host, entry.text, state.value)
-        entry.done.set_result(None)
-        if entry.kind is Kind.ON and (error is None or error.outcome is Outcome.UNKNOWN):
-            for hidden in self._of_key(entry):
-                if hidden.kind is Kind.OFF and hidden.sequence < entry.sequence:
-                    self._end(hidden, PendingState.REPLACED, "replaced by a newer one before the hub took it")
-        self._set_timer()
-
-    # When it is too old
-
-    def _expiry(self, expires_in: object, expires_at: object) -> tuple[datetime, float]:
-        """Return until when an ON may be sent, on the wall clock and on the monotonic one."""
-        if (expires_in is None) is (expires_at is None):
-            raise VegeHubValueError("ON needs either expires_in or expires_at: an old ON must not open a valve")
-        now = self._wall()
-        if expires_at is None:
-            seconds = check_seconds("expires_in", expires_in, 0, MAX_DURATION)
-            if not seconds:
-                raise VegeHubValueError("expires_in must be more than 0 seconds")
-            until = now + timedelta(seconds=seconds)
-        elif isinstance(expires_at, datetime) and expires_at.tzinfo is not None:
-            until, seconds = expires_at, (expires_at - now).total_seconds()
-            if not 0 < seconds <= MAX_DURATION:
-                raise VegeHubValueError("expires_at must lie in the future, by a week at most")
-        else:
-            raise VegeHubValueError(
-                "expires_at must be an aware datetime: a naive one does not say which zone it is in"
-            )
-        return until.astimezone(UTC), self._monotonic() + seconds
-
-    def _remaining(self, expiry: tuple[datetime, float] | None) -> float | None:
-        """Return the seconds until an expiry, by the clock that ends first; None for never."""
-        if expiry is None:
-            return None
-        until, until_monotonic = expiry
-        return min((until - self._wall()).total_seconds(), until_monotonic - self._monotonic())
-
-    def _has_expired(self, entry: Entry) -> bool:
-        remaining = self._remaining(entry.expiry)
-        return remaining is not None and remaining <= 0
-
-    def _expire(self) -> None:
-        """End what is too old to be sent."""
-        for entry in tuple(self._entries):
-            if self._has_expired(entry):
-                self._end(entry, PendingState.EXPIRED, "it expired before the hub took it")
-                self._resume()  # as above
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        times = [left for entry in self._entries if (left := self._remaining(entry.expiry)) is not None]
-        if times:
-            delay = min(max(0.0, min(times)), _LONGEST_TIMER)
-            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._expire()
-        self._set_timer()
+        return PendingCommand(entry, self._list.take_back)
 
     # Sending
 
@@ -390,7 +263,11 @@ class PendingQueue:
         """Go on sending, or begin to, if there is something to send and the hub may be awake; one drain at a time."""
         loop = asyncio.get_running_loop()
         self._kick.set()
-        if self._drain_task is None and self._may_send(loop.time()) and self._next() is not None:
+        if (
+            self._drain_task is None
+            and self._may_send(loop.time())
+            and self._list.next(off_only=self._holds > 0) is not None
+        ):
             self._drain_task = loop.create_task(self._drain(), name=f"vegehub: queued commands to {self._hub.url}")
 
     async def _drain(self) -> None:
@@ -399,13 +276,13 @@ class PendingQueue:
         pause = _FIRST_PAUSE
         served = 0.0
         try:
-            while self._next() is not None:
+            while self._list.next(off_only=self._holds > 0) is not None:
                 if self._signal_at > served:
                     served, pause = self._signal_at, _FIRST_PAUSE
                     await asyncio.sleep(served + self._send_delay - loop.time())
                 self._kick.clear()
                 await self._round()
-                if self._signal_at > served or self._next() is None:
+                if self._signal_at > served or self._list.next(off_only=self._holds > 0) is None:
                     continue
                 if not self._may_send(loop.time() + pause):
                     break
@@ -422,8 +299,8 @@ class PendingQueue:
         tried: set[Entry] = set()
         is_reached = True
         while is_reached:
-            self._expire()
-            entry = self._next(tried)
+            self._list.expire()
+            entry = self._list.next(tried, off_only=self._holds > 0)
             if entry is None:
                 return
             tried.add(entry)
@@ -441,19 +318,17 @@ class PendingQueue:
                 return False
         if not await self._is_noted(entry):
             return True
-        self._expire()
-        if entry not in self._entries or (self._holds and not is_off):
+        self._list.expire()
+        if entry not in self._list.entries or (self._holds and not is_off):
             return True
-        self._entries.remove(entry)
-        entry.state = PendingState.SENDING
+        self._list.take(entry)
         entry.attempts += 1
-        self._in_flight = entry
         if not is_off:
             self._nothing_but_off.clear()
         try:
             return await self._send(entry)
         finally:
-            self._in_flight = None
+            self._list.in_flight = None
             self._nothing_but_off.set()
 
     async def _is_noted(self, entry: Entry) -> bool:
@@ -483,7 +358,7 @@ class PendingQueue:
             text = f"{self._host}: {entry.text}: {entry.command.tell('the call was cut off', entry.command.outcome)}"
             self._failed(entry, VegeHubTimeoutError(text, host=self._host, outcome=entry.command.outcome))
             raise
-        self._finish(entry, PendingState.DELIVERED)
+        self._list.finish(entry, PendingState.DELIVERED)
         self._awake_until = max(self._awake_until, asyncio.get_running_loop().time() + self._wake_window)
         if self._attempted is not None:
             self._attempted(None)
@@ -494,12 +369,12 @@ class PendingQueue:
         is_answered = isinstance(err, VegeHubResponseError)
         is_silent = not is_answered and isinstance(err, (VegeHubConnectionError, VegeHubTimeoutError))
         self._take_note(entry, err)
-        if entry.kind is Kind.ON and entry.command.outcome is Outcome.NOT_SENT and self._has_expired(entry):
-            self._end(entry, PendingState.EXPIRED, "it expired before the hub took it")
+        if entry.kind is Kind.ON and entry.command.outcome is Outcome.NOT_SENT and entry.has_expired:
+            self._list.end(entry, PendingState.EXPIRED, "it expired before the hub took it")
         elif not self._is_closed and _is_worth_repeating(entry, err, is_silent=is_silent):
-            self._put_back(entry)
+            self._list.put_back(entry)
         else:
-            self._finish(entry, PendingState.FAILED, err)
+            self._list.finish(entry, PendingState.FAILED, err)
         return not is_silent and not isinstance(err, VegeHubMismatchError)
 
     def _take_note(self, entry: Entry, err: VegeHubError) -> None:
@@ -509,11 +384,6 @@ class PendingQueue:
             self._awake_until = self._signal_at
         if self._attempted is not None:
             self._attempted(err)
-
-
-def _gives_way(older: Entry, newer: Entry) -> bool:
-    """Say whether ``older`` ends because of ``newer``, of the same key: all do but an OFF, which an ON only hides."""
-    return not (older.kind is Kind.OFF and newer.kind is Kind.ON)
 
 
 def _is_worth_repeating(entry: Entry, err: VegeHubError, *, is_silent: bool) -> bool:

@@ -8,15 +8,20 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from vegehub.exceptions import Outcome, VegeHubConnectionError, VegeHubError, VegeHubTimeoutError, VegeHubValueError
+from vegehub.exceptions import (
+    VegeHubConnectionError,
+    VegeHubError,
+    VegeHubResponseError,
+    VegeHubTimeoutError,
+    VegeHubValueError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from .findings import Leak
 
 _Bench = TypeVar("_Bench")
-_Result = TypeVar("_Result")
 
 PASSED, FAILED, NOT_REACHED, INTERRUPTED = 0, 1, 3, 130
 """Exit codes of the harness; 2 is a wrong command line."""
@@ -103,22 +108,6 @@ def check(holds: object, text: str) -> None:
         raise StepError(text)
 
 
-async def to_the_end(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """Run ``work`` as a task of its own and wait for its end, however often the caller is cancelled meanwhile."""
-    task = asyncio.create_task(work)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError:
-            # A second Ctrl-C must not leave a valve open.
-            cancelled = True
-    result = task.result()
-    if cancelled:
-        raise asyncio.CancelledError
-    return result
-
-
 async def insist(call: Callable[[], Awaitable[object]], failure: str, seconds: float = INSIST_SECONDS) -> None:
     """Repeat a call to a hub until it succeeds; StepError, beginning with ``failure``, once the time is up."""
     give_up_at = time.monotonic() + seconds
@@ -136,8 +125,10 @@ async def insist(call: Callable[[], Awaitable[object]], failure: str, seconds: f
 
 
 def _not_reached(error: BaseException) -> bool:
-    lost = isinstance(error, (VegeHubConnectionError, VegeHubTimeoutError))
-    return lost and isinstance(error, VegeHubError) and error.outcome is not Outcome.REJECTED
+    """Say whether nothing answered that speaks HTTP."""
+    if isinstance(error, VegeHubResponseError):
+        return error.status is None
+    return isinstance(error, (VegeHubConnectionError, VegeHubTimeoutError))
 
 
 async def run_steps(

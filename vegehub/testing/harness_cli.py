@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import signal
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -13,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vegehub.exceptions import VegeHubError, VegeHubValueError
-from vegehub.wire.address import HubAddress
+from vegehub.wire import HubAddress
 
 from .harness import INTERRUPTED, NOT_REACHED, Report, StepResult, run_steps
 from .harness_report import as_json, as_junit, step_line, summary
+from .interruption import interruptions
 from .leaks import LeakError, LeakGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     Write = Callable[[str], object]
 
@@ -147,7 +147,15 @@ async def _run(options: argparse.Namespace, write: Write) -> Report:
     try:
         async with LeakGuard():
             work = asyncio.create_task(_test(options, report, write))
-            with _interrupts(work, report, write):
+
+            def stop(_: int) -> None:
+                report.interrupted = True
+                work.cancel()
+                # Last, and not as an error: the terminal may be what has gone.
+                with contextlib.suppress(OSError):
+                    write("interrupted: restoring the hub, please wait")
+
+            with interruptions(stop):
                 await asyncio.wait((work,))
             if not work.cancelled():
                 work.result()
@@ -155,33 +163,6 @@ async def _run(options: argparse.Namespace, write: Write) -> Report:
         report.leaks = error.leaks
     report.seconds = time.monotonic() - begun
     return report
-
-
-@contextlib.contextmanager
-def _interrupts(work: asyncio.Task[None], report: Report, write: Write) -> Iterator[None]:
-    """Turn each Ctrl-C into a cancellation of the steps, which bring back what they changed however many come."""
-    loop = asyncio.get_running_loop()
-
-    def interrupt() -> None:
-        write("interrupted: restoring the hub, please wait")
-        report.interrupted = True
-        work.cancel()
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    previous = [signal.getsignal(number) for number in signals]
-    for number in signals:
-        try:
-            loop.add_signal_handler(number, interrupt)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(interrupt))
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, previous, strict=True):
-            with contextlib.suppress(NotImplementedError):
-                loop.remove_signal_handler(number)
-            if handler is not None:  # None: it was not set from Python
-                signal.signal(number, handler)
 
 
 async def _test(options: argparse.Namespace, report: Report, write: Write) -> None:

@@ -15,10 +15,10 @@ import aiohttp
 from vegehub import Outcome, VegeHub, VegeHubConnectionError, VegeHubError, VegeHubSessionError, VegeHubValueError
 from vegehub.hub.backup import diff
 from vegehub.hub.local_address import local_address
-from vegehub.wire.address import HubAddress
-from vegehub.wire.updates import parse_update
+from vegehub.wire import HubAddress, parse_update
 
-from .harness import NotApplicableError, Step, StepError, check, insist, to_the_end
+from .harness import NotApplicableError, Step, StepError, check, insist
+from .interruption import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from vegehub.simulator import SimulatedHub
-    from vegehub.wire.updates import Update
+    from vegehub.wire import Update
 
 ON_SECONDS = 10
 """How long an actuator is told to be on: should everything fail, the hub's own timer ends it."""
@@ -216,7 +216,7 @@ async def update_received(bench: Bench) -> str:
         finally:
             await to_the_end(insist(partial(hub.remove_server, change), "the server of this test is still there"))
     await _restored(bench, before)
-    check(update.problems == 0, f"{update.problems} values of the update were unreadable")
+    check(not update.problems, f"{update.problem_count} values of the update were unreadable")
     return f"{len(update.readings)} slots"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv6Address
+from ipaddress import AddressValueError, IPv6Address, ip_address
 
 from vegehub.exceptions import VegeHubValueError
 
@@ -24,9 +24,13 @@ class HubAddress:
 
     @classmethod
     def parse(cls, text: str) -> HubAddress:
-        """Read ``192.168.0.5``, ``fe80::1%eth0``, ``[::1]:8080`` or ``Vege_A6_20.local:80``; VegeHubValueError else."""
+        """Read ``192.168.0.5``, ``fe80::1%eth0``, ``[::1]:8080`` or ``Vege_A6_20.local:80``; VegeHubValueError else.
+
+        As people paste it: white space around it, ``http://`` before and a slash behind do no harm.
+        """
         if not isinstance(text, str):
             raise VegeHubValueError(f"the address of a hub must be text, not {type(text).__name__}")
+        text = _bare(text)
         host, port = text, ""
         if text.startswith("["):
             host, bracket, rest = text[1:].partition("]")
@@ -44,18 +48,43 @@ class HubAddress:
         return cls(host, _port(port, text))
 
     @property
+    def key(self) -> tuple[str, int]:
+        """The same for every spelling of one address: the host in lower case, IPv6 compressed, and the port."""
+        host = self.host.lower().removesuffix(".")
+        if ":" in host:
+            bare, percent, scope = self.host.partition("%")
+            host = f"{ip_address(bare).compressed}{percent}{scope}"
+        return host, self.port
+
+    @property
     def url(self) -> str:
         """``http://host``, with the port where it is not 80; IPv6 in brackets."""
         return f"http://{self}"
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.host.lower(), self.port
 
     def __str__(self) -> str:
         """Write the address as it stands in a URL and in error texts."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORT else f"{host}:{self.port}"
+
+
+def _bare(text: str) -> str:
+    """Take off what a browser adds to an address; VegeHubValueError, saying what to type, for what a hub does not have."""
+    bare = text.strip()
+    scheme, separator, rest = bare.partition("://")
+    if separator:
+        if scheme.lower() != "http":
+            raise _not_valid(text, "a hub speaks plain http only; leave out what stands before the host")
+        bare = rest
+    bare = bare.removesuffix("/")
+    if "@" in bare:
+        # What stands before it may be a password.
+        raise VegeHubValueError(
+            "not a valid address: a hub has no user and no password; type only what stands behind the @"
+        )
+    if end := next((sign for sign in "/?#" if sign in bare), ""):
+        host = bare.partition(end)[0]
+        raise _not_valid(text, f"leave out what stands behind the host{f': type {host[:80]}' if host else ''}")
+    return bare
 
 
 def _check_ipv6(host: str, text: str) -> None:
@@ -80,6 +109,8 @@ def _port(digits: str, text: str) -> int:
 
 
 def _refused(text: str) -> VegeHubValueError:
-    return VegeHubValueError(
-        f"{text[:80]!r} is no address of a hub: expected an IP address or a host name, with or without :port, and no path"
-    )
+    return _not_valid(text, "expected an IP address or a host name, with or without :port")
+
+
+def _not_valid(text: str, advice: str) -> VegeHubValueError:
+    return VegeHubValueError(f"{text[:80]!r} is not a valid address: {advice}")

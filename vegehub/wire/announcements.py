@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Literal
 
 from .address import HubAddress
-from .text import clean_text
+from .payload import clean_text, problem
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -31,7 +31,7 @@ class DiscoveredHub:
     host: str = ""
     """The host name, such as ``Vege_A6_20.local``."""
     addresses: tuple[str, ...] = ()
-    """IPv4 first, then IPv6, link-local ones last and always with their scope; the newest of each kind first."""
+    """IPv4 first, then IPv6, link-local ones last, IPv6 always with its scope; the newest of each kind first."""
     port: int = 80
     firmware: str = ""
     num_sensors: int | None = None
@@ -40,7 +40,9 @@ class DiscoveredHub:
     power_mode: int | None = None
     """The hub's own setting; 0 was seen on battery hubs."""
     txt: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """All that the announcement carries, keys in lower case; a key without a value has ""."""
+    """All that the announcement carries, odd values too, keys in lower case; a key without a value has ""."""
+    problems: tuple[str, ...] = ()
+    """Odd values in words, without showing them."""
 
     @property
     def address(self) -> str:
@@ -78,16 +80,22 @@ def parse_announcement(
     for key, value in list(txt.items())[:_MAX_TXT_KEYS]:
         texts.setdefault(clean_text(key, _MAX_NAME).lower(), clean_text(value or b""))
     texts.pop("", None)
+    counts = {key: _count(texts.get(key)) for key in ("sensors", "actuators", "power_mode")}
     return DiscoveredHub(
         name=shown,
         host=clean_text(host, _MAX_HOST).removesuffix(".") or shown,
         addresses=_usable(addresses, replaced),
         port=port,
         firmware=clean_text(texts.get("version", ""), _MAX_FIRMWARE),
-        num_sensors=_count(texts.get("sensors")),
-        num_actuators=_count(texts.get("actuators")),
-        power_mode=_count(texts.get("power_mode")),
+        num_sensors=counts["sensors"],
+        num_actuators=counts["actuators"],
+        power_mode=counts["power_mode"],
         txt=texts,
+        problems=tuple(
+            problem(key, "an integer from 0 to 99", texts[key])
+            for key, count in counts.items()
+            if count is None and texts.get(key)
+        ),
     )
 
 
@@ -99,13 +107,16 @@ def _usable(texts: Iterable[str], replaced: Container[bytes]) -> tuple[str, ...]
 
 
 def _rank(text: str, replaced: Container[bytes]) -> int | None:
-    """Order an address: IPv4, IPv6, link-local IPv6; None for one that no connection could be made to."""
+    """Order an address: IPv4, IPv6, link-local IPv6, link-local IPv4; None for one that no connection could be made to.
+
+    Link-local IPv4 is what is left of a time when the hub, or the access point, had no DHCP; hubs always have the other.
+    """
     bare, _, scope = text.partition("%")
     address: IPv4Address | IPv6Address = ip_address(bare)
     if address.packed in replaced or address.is_unspecified or address.is_multicast:
         return None
     if isinstance(address, IPv4Address):
-        return None if address.is_reserved else 0
+        return None if address.is_reserved else 3 if address.is_link_local else 0
     if not address.is_link_local:
         return 1
     return 2 if scope else None

@@ -9,8 +9,21 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from .server_url import check_api_key, check_server_name, check_server_url, related_urls, same_url
-from .servers import CUSTOM, CUSTOM_SERVER_TYPE, Server, ServerChange, Shape, list_servers, shape_of
+from .servers import (
+    CUSTOM,
+    CUSTOM_SERVER_TYPE,
+    Server,
+    ServerChange,
+    Shape,
+    check_api_key,
+    check_server_name,
+    check_server_url,
+    is_custom,
+    list_servers,
+    related_urls,
+    same_url,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -170,11 +183,7 @@ def _next_id(entries: Sequence[Any]) -> int:
 def _without_server(config: Mapping[str, Any], change: ServerChange) -> dict[str, Any] | None:
     hub = dict(config["hub"])
     present = hub.get("server_url")
-    if (
-        hub.get("server_type") != CUSTOM_SERVER_TYPE
-        or not isinstance(present, str)
-        or not same_url(present, change.url)
-    ):
+    if not is_custom(hub) or not isinstance(present, str) or not same_url(present, change.url):
         return None
     before = change.before[0]
     for key in ("server_url", "server_type"):

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from vegehub.exceptions import VegeHubValueError
 
-from .payload import MAX_COUNT
+from .fields import MAX_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .models import HubInfo
+
+
+_FIRST_INPUT = 1
 
 
 class SlotKind(Enum):
@@ -31,8 +34,8 @@ class SlotKind(Enum):
 class SlotLayout:
     """The slots of an update: inputs from 1 on, then the battery if the board reports it, then the actuators.
 
-    Slots count from 1, as in updates; inputs and actuators count from 0, as in commands and configuration. Where the
-    slots of remote (virtual) sensors lie is not known; slots beyond the last actuator have no place here.
+    Slots and inputs count from 1, so that input 1 has slot 1; actuators count from 0, as in commands. Where the slots
+    of remote (virtual) sensors lie is not known; slots beyond the last actuator have no place here.
     Counts that are no int from 0 to 1000 raise VegeHubValueError.
     """
 
@@ -56,7 +59,13 @@ class SlotLayout:
         """Return the layout that follows from what the hub says of itself.
 
         ``has_battery`` overrides what follows from ``is_ac``: battery sprinkler boards may have no battery slot.
+        VegeHubValueError if the hub said something odd where its counts or ``is_ac`` stand: a guess would take a
+        valve for the battery.
         """
+        if info.num_sensors is None or info.num_actuators is None or (has_battery is None and info.is_ac is None):
+            raise VegeHubValueError(
+                f"the hub does not say what its slots are ({'; '.join(info.problems) or 'no counts'})"
+            )
         return cls(info.num_sensors, info.num_actuators, not info.is_ac if has_battery is None else has_battery)
 
     @property
@@ -76,27 +85,27 @@ class SlotLayout:
         return range(first, first + self.num_actuators)
 
     def slots(self) -> Iterator[tuple[int, SlotKind, int]]:
-        """Yield each slot, what it carries, and its 0-based index among its kind, in the order of the slots."""
-        for index, slot in enumerate(self.inputs):
-            yield slot, SlotKind.INPUT, index
+        """Yield each slot, what it carries, and the number of the input or actuator, in the order of the slots.
+
+        Inputs count from 1, actuators from 0; the battery has 0.
+        """
+        for number, slot in enumerate(self.inputs, _FIRST_INPUT):
+            yield slot, SlotKind.INPUT, number
         if self.battery is not None:
             yield self.battery, SlotKind.BATTERY, 0
-        for index, slot in enumerate(self.actuators):
-            yield slot, SlotKind.ACTUATOR, index
+        for number, slot in enumerate(self.actuators):
+            yield slot, SlotKind.ACTUATOR, number
 
     def locate(self, slot: int) -> tuple[SlotKind, int] | None:
-        """Return what ``slot`` carries and its 0-based index among its kind; None for a slot of no known use."""
-        for kind, slots in (
-            (SlotKind.INPUT, self.inputs),
-            (SlotKind.BATTERY, (self.battery,)),
-            (SlotKind.ACTUATOR, self.actuators),
-        ):
-            if slot in slots:
-                return kind, slots.index(slot)
-        return None
+        """Return what ``slot`` carries and the number of that input or actuator; None for a slot of no known use."""
+        if slot in self.inputs:
+            return SlotKind.INPUT, slot
+        if slot == self.battery:
+            return SlotKind.BATTERY, 0
+        return (SlotKind.ACTUATOR, self.actuators.index(slot)) if slot in self.actuators else None
 
     def input_index(self, slot: int) -> int | None:
-        """Return the 0-based input that ``slot`` carries; None if it carries something else."""
+        """Return the input, counted from 1, that ``slot`` carries; None if it carries something else."""
         return self._index(slot, SlotKind.INPUT)
 
     def actuator_index(self, slot: int) -> int | None:
@@ -104,19 +113,19 @@ class SlotLayout:
         return self._index(slot, SlotKind.ACTUATOR)
 
     def input_slot(self, index: int) -> int:
-        """Return the slot of the 0-based input ``index``; VegeHubValueError if there is no such input."""
-        return _at(self.inputs, index, "input")
+        """Return the slot of the input ``index``, counted from 1; VegeHubValueError if there is no such input."""
+        return _at(self.inputs, index, "input", _FIRST_INPUT)
 
     def actuator_slot(self, index: int) -> int:
         """Return the slot of the 0-based actuator ``index``; VegeHubValueError if there is no such actuator."""
-        return _at(self.actuators, index, "actuator")
+        return _at(self.actuators, index, "actuator", 0)
 
     def _index(self, slot: int, kind: SlotKind) -> int | None:
         place = self.locate(slot)
         return place[1] if place is not None and place[0] is kind else None
 
 
-def _at(slots: range, index: int, what: str) -> int:
-    if not 0 <= index < len(slots):
-        raise VegeHubValueError(f"{what} {index}: this hub has {len(slots)} of them, numbered from 0")
-    return slots[index]
+def _at(slots: range, number: int, what: str, first: int) -> int:
+    if not first <= number < first + len(slots):
+        raise VegeHubValueError(f"{what} {number}: this hub has {len(slots)} of them, numbered from {first}")
+    return slots[number - first]

@@ -1,60 +1,53 @@
-"""What a hub says, as frozen dataclasses; what is not known yet is kept in ``extra``."""
+"""What a hub says, as frozen dataclasses: what is not known yet, or odd, is kept in ``extra``, and named in ``problems``.
+
+A field that nobody acts on is None where a hub said null or something odd, and its default where it is missing. Essential are
+only the slot and the state of an actuator, and the MAC by which a hub proves which one it is.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from vegehub.exceptions import VegeHubPayloadError, VegeHubValueError
+from vegehub.exceptions import VegeHubValueError
 
-from .payload import as_count, as_int, as_list, as_number, as_object, as_text, wrong
+from .fields import CODE, COUNT, DBM, FLAG, INTEGER, MILLIAMPERES, TEXT, VOLTS, Fields, Kind, essential
+from .payload import as_list, as_object, problem
+from .times import is_plausible, parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from vegehub.sensors import SensorCurve
 
-_MAC_DIGITS = 12
+_is_mac = re.compile("[0-9a-fA-F]{12}").fullmatch
+_UNSAID = ("0" * 12, "F" * 12)
 
 
 def normalize_mac(text: str) -> str:
-    """Return a MAC as 12 upper-case hex digits without separators; ValueError if it is none."""
-    digits = text.replace(":", "").replace("-", "").replace(".", "").strip()
-    # Before upper(), which turns a ligature into two letters.
-    if len(digits) != _MAC_DIGITS or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
+    """Return a MAC as 12 upper-case hex digits without separators; ValueError if it is none, or all zeros or all F."""
+    mac = as_mac(text)
+    if not mac:
         raise ValueError("not a MAC address")
-    return digits.upper()
+    return mac
 
 
-def _moment(value: object, path: str) -> datetime | None:
-    """Read Unix seconds; 0 and null mean never."""
-    seconds = 0 if value is None else as_int(value, path)
-    try:
-        return datetime.fromtimestamp(seconds, UTC) if seconds else None
-    except (OverflowError, ValueError, OSError):
-        raise wrong(path, "Unix seconds", value) from None
+def as_mac(value: object) -> str | None:
+    """Read a MAC as a hub writes it; "" for one of zeros or of F, which says none, and None for what is none."""
+    if not isinstance(value, str):
+        return None
+    if not _is_mac(value):
+        value = value.replace(":", "").replace("-", "").replace(".", "").strip()
+        if not _is_mac(value):
+            return None
+    mac = value.upper()
+    return "" if mac in _UNSAID else mac
 
 
-def _flag(value: object, path: str) -> bool:
-    return bool(as_int(value, path))
-
-
-def _parsed(payload: object, path: str, fields: Mapping[str, tuple[str, Callable[[Any, str], Any]]]) -> dict[str, Any]:
-    """Map the keys of the wire to the arguments of a model; unknown keys go to ``extra``.
-
-    Null counts as absent, and so does empty text: it stands for a number that the hub does not have.
-    """
-    prefix = f"{path}." if path else ""
-    arguments: dict[str, Any] = {}
-    extra: dict[str, Any] = {}
-    for key, value in as_object(payload, path).items():
-        if key not in fields:
-            extra[key] = value
-        elif value is not None and value != "":
-            name, read = fields[key]
-            arguments[name] = read(value, prefix + key)
-    return {**arguments, "extra": extra}
+MAC: Kind[str] = Kind("a MAC address", as_mac)
+MOMENT: Kind[datetime] = Kind("a time", parse_time, (None, "", 0, "0"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,41 +56,57 @@ class WifiInfo:
 
     mac: str = ""
     """12 upper-case hex digits; "" when the hub did not say."""
-    ssid: str = field(default="", repr=False)
+    ssid: str | None = field(default="", repr=False)
     """Name of the network; kept out of the repr, since it can be looked up on maps."""
     rssi: int | None = None
     """Signal strength in dBm."""
     channel: int | None = None
-    ip: str = ""
-    status: str = ""
+    ip: str | None = ""
+    status: str | None = ""
     """The hub's own code; "3" was seen when joined."""
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    """Fields that are not known, or odd, as they came."""
+    problems: tuple[str, ...] = ()
+    """The odd ones in words, without their values."""
 
     @classmethod
     def parse(cls, payload: object, path: str = "wifi") -> WifiInfo:
-        """Read the ``wifi`` object of ``info/get``; VegeHubPayloadError names a field of the wrong type."""
-        return cls(**_parsed(payload, path, _WIFI_FIELDS))
+        """Read the ``wifi`` object of ``info/get``; VegeHubPayloadError if it is no object."""
+        fields = Fields(payload, path)
+        return cls(
+            mac=fields.get("mac_addr", MAC) or "",
+            ssid=fields.get("ssid", TEXT, ""),
+            rssi=fields.get("strength", DBM),
+            channel=fields.get("chan", INTEGER),
+            ip=fields.get("ip", TEXT, ""),
+            status=fields.get("status", CODE, ""),
+            extra=fields.extra,
+            problems=tuple(fields.problems),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubInfo:
     """What a hub says of itself."""
 
-    firmware: str = ""
-    num_sensors: int = 0
+    firmware: str | None = ""
+    num_sensors: int | None = 0
     """Wired analog inputs."""
-    num_actuators: int = 0
-    num_virtual_sensors: int = 0
-    is_ac: bool = False
+    num_actuators: int | None = 0
+    num_virtual_sensors: int | None = 0
+    is_ac: bool | None = False
     """An AC powered board: it has no battery slot."""
     battery_volts: float | None = None
-    error_code: int = 0
+    error_code: int | None = 0
     """0: none; other codes are unknown."""
-    first_boot: bool = False
-    has_sd: bool = False
-    on_access_point: bool = False
+    first_boot: bool | None = False
+    has_sd: bool | None = False
+    on_access_point: bool | None = False
     wifi: WifiInfo = field(default_factory=WifiInfo)
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    """Fields of the ``hub`` object that are not known, or odd, as they came."""
+    problems: tuple[str, ...] = ()
+    """The odd fields in words, without their values, those of ``wifi`` too."""
 
     @property
     def mac(self) -> str:
@@ -106,12 +115,16 @@ class HubInfo:
 
     @classmethod
     def parse(cls, payload: object) -> HubInfo:
-        """Read a reply to ``info/get``; VegeHubPayloadError names a field of the wrong type."""
+        """Read a reply to ``info/get``; VegeHubPayloadError if it, or its ``hub``, is no object."""
         reply = as_object(payload)
-        arguments = _parsed(reply.get("hub"), "hub", _HUB_FIELDS)
-        if reply.get("wifi") is not None:
-            arguments["wifi"] = WifiInfo.parse(reply["wifi"])
-        return cls(**arguments)
+        fields = Fields(reply.get("hub"), "hub")
+        read = {name: fields.get(key, kind, default) for name, (key, kind, default) in _HUB_FIELDS.items()}
+        said = reply.get("wifi")
+        if isinstance(said, dict):
+            wifi = WifiInfo.parse(said)
+        else:
+            wifi = WifiInfo(problems=() if said is None else (problem("wifi", "an object", said),))
+        return cls(wifi=wifi, extra=fields.extra, problems=(*fields.problems, *wifi.problems), **read)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,17 +141,29 @@ class Actuator:
     """Present current in milliamperes."""
     typical_ma: float | None = None
     """Typical current in milliamperes."""
-    error_code: int = 0
+    error_code: int | None = 0
     """0: none; other codes are unknown."""
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    """Fields that are not known, or odd, as they came."""
+    problems: tuple[str, ...] = ()
+    """The odd ones in words, without their values."""
 
     @classmethod
     def parse(cls, payload: object, path: str = "") -> Actuator:
-        """Read one entry of ``actuators/status``; VegeHubPayloadError names a field that is missing or wrong."""
-        arguments = _parsed(payload, path, _ACTUATOR_FIELDS)
-        if "slot" not in arguments:
-            raise wrong(f"{path}.slot" if path else "slot", "an integer", None)
-        return cls(**arguments)
+        """Read one entry of ``actuators/status``; VegeHubPayloadError names a slot or a state that cannot be read."""
+        fields = Fields(payload, path)
+        return cls(
+            slot=fields.need("slot", COUNT),
+            is_on=fields.need("state", FLAG),
+            last_run=fields.get("last_run", MOMENT),
+            next_window_start=fields.get("next_window_start", MOMENT),
+            next_window_end=fields.get("next_window_end", MOMENT),
+            current_ma=fields.get("cur_ma", MILLIAMPERES),
+            typical_ma=fields.get("typ_ma", MILLIAMPERES),
+            error_code=fields.get("error", INTEGER, 0),
+            extra=fields.extra,
+            problems=tuple(fields.problems),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,18 +172,15 @@ class Sample:
 
     value: float
     time_text: str | None = None
-    """The time as the hub wrote it, UTC; None when it gave none."""
+    """The time as the hub wrote it, a number as its digits; None when it gave none."""
 
     @property
     def taken_at(self) -> datetime | None:
-        """The time of the sample by the hub's clock, aware, UTC; None when the hub gave none. Decoded when asked."""
-        if self.time_text is None:
-            return None
-        try:
-            moment = datetime.fromisoformat(self.time_text)
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        except (ValueError, OverflowError):
-            return None
+        """The time of the sample by the hub's clock, aware, UTC; None when there is none that can be read.
+
+        Decoded when asked. It may be one that cannot be: a hub without a clock says 1970.
+        """
+        return parse_time(self.time_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +189,13 @@ class Reading:
 
     slot: int
     samples: tuple[Sample, ...] = ()
-    """Oldest first."""
+    """Those with a plausible time, from 2020 to a day from now, oldest first; each other one behind the one before it."""
+    as_of: datetime | None = field(default=None, repr=False, compare=False)
+    """The now (aware) by which times are plausible; None: the present."""
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False, compare=False)
+    """Fields that are not known, or odd, as they came."""
+    problems: tuple[str, ...] = field(default=(), compare=False)
+    """The odd ones in words, without their values."""
     name: str = field(default="", kw_only=True, repr=False, compare=False)
     """What people call the input or actuator, by the wiring; "" while nothing says what the slot is."""
     sensor: SensorCurve | None = field(default=None, kw_only=True, repr=False, compare=False)
@@ -175,17 +203,35 @@ class Reading:
 
     @property
     def latest(self) -> Sample | None:
-        """The newest sample; None if there is none."""
-        return self.samples[-1] if self.samples else None
+        """The newest sample; the last one where no time is plausible, and None where there is no sample."""
+        return self._newest or (self.samples[-1] if self.samples else None)
+
+    @property
+    def value(self) -> float | None:
+        """The newest value, in volts or 0 / 1; None if there is none, or if all have times that cannot be.
+
+        Samples without any time, such as those of ``VegeHub.get_readings``, are as new as they came.
+        """
+        newest = self._newest
+        if newest is None and self.samples and all(sample.time_text is None for sample in self.samples):
+            newest = self.samples[-1]
+        return None if newest is None else newest.value
+
+    @property
+    def _newest(self) -> Sample | None:
+        for sample in reversed(self.samples):
+            if is_plausible(sample.taken_at, self.as_of):
+                return sample
+        return None
 
     @property
     def quantity(self) -> float | None:
-        """What the sensor measured last, in ``unit``; None without a sensor or a sample."""
-        sample = self.latest
-        if sample is None or self.sensor is None:
+        """``value`` in ``unit``, by the sensor; None without a sensor or a value."""
+        volts = self.value
+        if volts is None or self.sensor is None:
             return None
         try:
-            return self.sensor.convert(sample.value)
+            return self.sensor.convert(volts)
         except VegeHubValueError:
             return None  # so many volts that no number is left
 
@@ -196,43 +242,54 @@ class Reading:
 
 
 def parse_last_readings(payload: object) -> tuple[Reading, ...]:
-    """Read a reply to ``sensors/data/last``, ordered by slot; VegeHubPayloadError names a wrong field."""
-    readings = []
-    for index, entry in enumerate(as_list(as_object(payload).get("samples"), "samples")):
-        path = f"samples[{index}]"
-        sample = as_object(entry, path)
-        slot = as_count(sample.get("chan"), f"{path}.chan")
-        readings.append(Reading(slot, (Sample(as_number(sample.get("value"), f"{path}.value")),)))
-    return tuple(sorted(readings, key=lambda reading: reading.slot))
+    """Read a reply to ``sensors/data/last``, ordered by slot; VegeHubPayloadError if it has no list of samples.
+
+    A slot whose value cannot be read has no sample, and its ``problems`` say why; an entry that does not say its slot
+    is left out.
+    """
+    entries = as_list(as_object(payload).get("samples"), "samples")
+    readings = [_last_reading(entry, f"samples[{index}]") for index, entry in enumerate(entries)]
+    return tuple(sorted((reading for reading in readings if reading is not None), key=lambda reading: reading.slot))
+
+
+def _last_reading(entry: object, path: str) -> Reading | None:
+    if not isinstance(entry, dict):
+        return None
+    fields = Fields(entry, path)
+    slot = fields.get("chan", COUNT)
+    value = fields.get("value", VOLTS)
+    if slot is None:
+        return None
+    samples = () if value is None else (Sample(value),)
+    return Reading(slot, samples, extra=fields.extra, problems=tuple(fields.problems))
 
 
 def hub_object(payload: object) -> dict[str, Any] | None:
-    """Return the ``hub`` object of a reply as it came; None where there is none, VegeHubPayloadError if it is none."""
-    hub = as_object(payload).get("hub")
-    return None if hub is None else as_object(hub, "hub")
+    """Return the ``hub`` object of a reply as it came; None where there is none."""
+    hub = payload.get("hub") if isinstance(payload, dict) else None
+    return hub if isinstance(hub, dict) else None
 
 
 def known_of(info: Mapping[str, Any] | None, name: str) -> Any:
-    """Return the field ``name`` of HubInfo out of a ``hub`` object; None where it is missing or of the wrong type.
+    """Return the field ``name`` of HubInfo out of a ``hub`` object; None where it is missing or odd.
 
     ``info`` may also be a whole reply that holds the ``hub`` object.
     """
     if not isinstance(info, dict):
         return None
-    hub = info.get("hub")
-    key, read = _HUB_KEYS[name]
-    value = (hub if isinstance(hub, dict) else info).get(key)
-    try:
-        return None if value is None else read(value, key)
-    except VegeHubPayloadError:
-        return None
+    key, kind, _ = _HUB_FIELDS[name]
+    value = (hub_object(info) or info).get(key)
+    return None if value in kind.nothing else kind.read(value)
 
 
 def reported_mac(payload: object) -> str:
-    """Return the MAC in a reply to ``info/get``, 12 upper-case hex digits; "" where there is none."""
+    """Return the MAC in a reply to ``info/get``, 12 upper-case hex digits; "" where there is none, or zeros.
+
+    VegeHubPayloadError where something else stands in its place.
+    """
     wifi = as_object(payload).get("wifi")
     mac = None if wifi is None else as_object(wifi, "wifi").get("mac_addr")
-    return "" if mac is None or mac == "" else _mac(mac, "wifi.mac_addr")
+    return "" if mac in MAC.nothing else essential(mac, MAC, "wifi.mac_addr")
 
 
 def actuator_list(payload: object) -> list[dict[str, Any]] | None:
@@ -242,51 +299,32 @@ def actuator_list(payload: object) -> list[dict[str, Any]] | None:
 
 
 def parse_actuators(payload: object) -> tuple[Actuator, ...]:
-    """Read the list of ``actuators/status``; VegeHubPayloadError names a wrong field."""
+    """Read the list of ``actuators/status``; VegeHubPayloadError names a slot or a state that cannot be read."""
     entries = as_list(payload, "actuators")
     return tuple(Actuator.parse(entry, f"actuators[{index}]") for index, entry in enumerate(entries))
 
 
-def _mac(value: object, path: str) -> str:
-    try:
-        return normalize_mac(as_text(value, path))
-    except ValueError:
-        raise wrong(path, "a MAC address", value) from None
+def actuator_state(entries: Sequence[object], slot: int) -> bool | None:
+    """Return whether actuator ``slot`` (0-based) is on, whatever the entries of others hold; None if it is not there.
+
+    VegeHubPayloadError if its own state cannot be read.
+    """
+    for index, entry in enumerate(entries):
+        if isinstance(entry, dict) and COUNT.read(entry.get("slot")) == slot:
+            return essential(entry.get("state"), FLAG, f"actuators[{index}].state")
+    return None
 
 
-def _code(value: object, path: str) -> str:
-    """Read a code that is text in captures, and might as well be a number."""
-    return value if isinstance(value, str) else str(as_int(value, path))
-
-
-_WIFI_FIELDS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
-    "mac_addr": ("mac", _mac),
-    "ssid": ("ssid", as_text),
-    "strength": ("rssi", as_int),
-    "chan": ("channel", as_int),
-    "ip": ("ip", as_text),
-    "status": ("status", _code),
+_HUB_FIELDS: dict[str, tuple[str, Kind[Any], Any]] = {
+    "firmware": ("version", TEXT, ""),
+    "num_sensors": ("num_channels", COUNT, 0),
+    "num_actuators": ("num_actuators", COUNT, 0),
+    "num_virtual_sensors": ("num_vsens", COUNT, 0),
+    "is_ac": ("is_ac", FLAG, False),
+    "battery_volts": ("batt_v", VOLTS, None),
+    "error_code": ("error_message", INTEGER, 0),
+    "first_boot": ("first_boot", FLAG, False),
+    "has_sd": ("has_sd", FLAG, False),
+    "on_access_point": ("on_ap", FLAG, False),
 }
-_HUB_FIELDS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
-    "version": ("firmware", as_text),
-    "num_channels": ("num_sensors", as_count),
-    "num_actuators": ("num_actuators", as_count),
-    "num_vsens": ("num_virtual_sensors", as_count),
-    "is_ac": ("is_ac", _flag),
-    "batt_v": ("battery_volts", as_number),
-    "error_message": ("error_code", as_int),
-    "first_boot": ("first_boot", _flag),
-    "has_sd": ("has_sd", _flag),
-    "on_ap": ("on_access_point", _flag),
-}
-_HUB_KEYS = {name: (key, read) for key, (name, read) in _HUB_FIELDS.items()}
-_ACTUATOR_FIELDS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
-    "slot": ("slot", as_count),
-    "state": ("is_on", _flag),
-    "last_run": ("last_run", _moment),
-    "next_window_start": ("next_window_start", _moment),
-    "next_window_end": ("next_window_end", _moment),
-    "cur_ma": ("current_ma", as_number),
-    "typ_ma": ("typical_ma", as_number),
-    "error": ("error_code", as_int),
-}
+"""Name in the model -> key on the wire, kind, and what it is when the hub does not say."""

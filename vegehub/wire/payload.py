@@ -1,10 +1,11 @@
-"""What a peer sends, from bytes to values: JSON decoded as well as it can be, and fields checked."""
+"""What a peer sends: bytes to JSON values, as well as it can be; checks of their shape; text made harmless."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+import unicodedata
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -12,9 +13,6 @@ from typing import Any, NoReturn
 from vegehub.exceptions import VegeHubPayloadError
 
 from .near_json import MAX_DEPTH, MAX_DIGITS, NotJsonError, read_near_json
-
-MAX_COUNT = 1000
-"""The greatest count, or number of a slot, that is taken of a hub."""
 
 _TOO_LARGE = 10**MAX_DIGITS
 
@@ -70,16 +68,17 @@ _CHARSETS = re.compile(
 _ESCAPED = re.compile(r'[\s\0]*+[{[][\s\0{[]*+\\"').match
 
 
-def decode_json(data: bytes | bytearray | str, charset: str | None = None) -> Any:
+def decode_json(data: bytes | bytearray | str, charset: str | None = None, *, bounded: bool = True) -> Any:
     """Decode what a hub sent; ValueError, saying why in words without any of the data, for what cannot be read.
 
     Strict JSON first. Where that fails: by the mark of its encoding, by ``charset`` (what the sender declared), or as
     UTF-8 with replacement characters, and then as near to JSON as small programs come, see ``near_json``. NaN,
     Infinity, numbers that overflow and integers of more than 20 digits are None; nesting of more than 64 levels is
-    refused. An object in a text is the object.
+    refused. An object in a text is the object. Without ``bounded`` strict JSON keeps numbers out of range, and nests as
+    it likes: for who looks at both, and has no time to lose.
     """
     try:
-        document = _decode_strictly(data)
+        document = _decode_strictly(data, bounded=bounded)
     except NotJsonError:
         raise
     except (ValueError, RecursionError) as err:
@@ -116,15 +115,24 @@ def decode_strict_json(data: bytes | bytearray | str) -> Any:
     return value
 
 
-def _decode_strictly(data: bytes | bytearray | str) -> Any:
-    raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
-    text = (data if isinstance(data, str) else data.decode()).removeprefix("\ufeff").strip(_WHITE_SPACE)
-    zeros = raw.translate(_DIGITS_TO_ZEROS)
-    decoder = _peer_of_large_numbers if any(sign in zeros for sign in _LARGE) else _peer
+def _decode_strictly(data: bytes | bytearray | str, *, bounded: bool = True) -> Any:
+    text = data if isinstance(data, str) else data.decode()
+    if "\0" in text:
+        raise ValueError("not JSON: NUL")  # stands for nothing, which the strict decoder does not know
+    decoder = _peer
+    raw: bytes | bytearray = b""
+    if bounded:
+        raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
+        zeros = raw.translate(_DIGITS_TO_ZEROS)
+        for sign in _LARGE:  # hooks for each number are dear: they are set only where one may be too large
+            if sign in zeros:
+                decoder = _peer_of_large_numbers
+    # What ``decode`` of the decoder does, without its two regular expressions for the white space.
+    text = text.removeprefix("\ufeff").strip(_WHITE_SPACE)
     value, end = decoder.raw_decode(text)
     if end != len(text):
         raise ValueError(f"not JSON: extra data at character {end}")
-    if _is_too_deep(value, raw):
+    if bounded and raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_too_deep(value, raw):
         raise NotJsonError("nested too deeply")
     return value
 
@@ -158,9 +166,9 @@ def _text_of(data: bytes | bytearray, charset: str | None) -> str:
 
 def _is_too_deep(value: Any, raw: bytes | bytearray) -> bool:
     """Tell whether lists and objects stand in one another more than `MAX_DEPTH` times."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return False
     brackets = raw.translate(_BRACKETS, _NO_BRACKETS)
-    if len(brackets) <= 2 * MAX_DEPTH:
-        return brackets.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH)
     # Pairs go, level by level: a document of a hub is gone after six rounds. One with brackets in its texts is walked.
     for _ in range(_ROUNDS):
         brackets = brackets.replace(b"[]", b"")
@@ -202,9 +210,16 @@ def kind(value: object) -> str:
     return next((name for types, name in _KINDS if isinstance(value, types)), type(value).__name__)
 
 
+def problem(path: str, expected: str, value: object) -> str:
+    """Say what is wrong with a field, without its value: ``path: expected an integer, got text``."""
+    if isinstance(value, float) and not math.isfinite(value) and expected in ("a number", "an integer"):
+        expected = "a finite number"
+    return f"{path or 'payload'}: expected {expected}, got {kind(value)}"
+
+
 def wrong(path: str, expected: str, value: object) -> VegeHubPayloadError:
-    """Build the error for a field of the wrong type: ``path: expected an int, got text``."""
-    return VegeHubPayloadError(f"{path or 'payload'}: expected {expected}, got {kind(value)}", path=path)
+    """Build the error for a field of the wrong type."""
+    return VegeHubPayloadError(problem(path, expected, value), path=path)
 
 
 def as_object(value: object, path: str = "") -> dict[str, Any]:
@@ -221,51 +236,31 @@ def as_list(value: object, path: str = "") -> list[Any]:
     return value
 
 
-def as_int(value: object, path: str = "") -> int:
-    """Return ``value`` as an int of at most 20 digits: a number, a bool, or text; VegeHubPayloadError otherwise.
+DEFAULT_LIMIT = 255
+"""Characters kept where the caller names no limit: what one DNS-SD string can hold."""
 
-    Hubs send the same field as a number, as true or false, and as text, depending on the firmware.
+# A whole escape sequence goes, so that "\x1b[31mred" leaves "red" and not "[31mred"; whatever of a
+# malformed one is left is harmless without its control character, which goes as such.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor, erase
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC
+    r"|\x1b[ -/]*[0-~]"
+)
+_SPACES = frozenset("\t\n\v\f\r\x85\u2028\u2029")
+
+
+def clean_text(text: str | bytes, limit: int = DEFAULT_LIMIT) -> str:
+    """Return ``text`` on one line, without what a terminal or a reader could be fooled by, ``limit`` characters at most.
+
+    Terminal escapes, control and format characters (bidirectional controls and invisible ones among them),
+    surrogates, private and unassigned code points go; line breaks and tabs become spaces; bytes are read as UTF-8
+    with replacement characters for what is none.
     """
-    number: int | None = None
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-        number = int(value)
-    elif isinstance(value, str) and len(value) <= MAX_DIGITS:
-        with suppress(ValueError):
-            number = int(value)
-    # Python refuses to print an int of 4,300 digits, so that none may get into a model.
-    if number is None or abs(number) >= _TOO_LARGE:
-        raise wrong(path, "an integer", value)
-    return number
-
-
-def as_count(value: object, path: str = "") -> int:
-    """Return ``value`` as an int from 0 to 1000, read as by `as_int`; VegeHubPayloadError otherwise.
-
-    What is counted or numbered in a hub has at most two digits; a wrong count must not fill the memory of a reader.
-    """
-    if type(value) is int and 0 <= value <= MAX_COUNT:
-        return value  # the usual case; what follows would come to the same
-    number = as_int(value, path)
-    if not 0 <= number <= MAX_COUNT:
-        raise VegeHubPayloadError(f"{path or 'payload'}: expected an integer from 0 to {MAX_COUNT}", path=path)
-    return number
-
-
-def as_number(value: object, path: str = "") -> float:
-    """Return ``value`` as a finite float: a number or text that holds one, no bool; VegeHubPayloadError otherwise."""
-    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            pass
-        else:
-            if math.isfinite(number):
-                return number
-    raise wrong(path, "a finite number" if isinstance(value, float) else "a number", value)
-
-
-def as_text(value: object, path: str = "") -> str:
-    """Return ``value`` if it is text; VegeHubPayloadError otherwise."""
-    if not isinstance(value, str):
-        raise wrong(path, "text", value)
-    return value
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    kept = (
+        " " if character in _SPACES else character
+        for character in _ESCAPES.sub("", text)
+        if character in _SPACES or unicodedata.category(character)[0] != "C"
+    )
+    return "".join(kept).strip()[:limit].rstrip()

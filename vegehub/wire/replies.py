@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 
 from .near_json import read_number
-from .payload import kind
-from .text import clean_text
+from .payload import clean_text, kind
 
 _LONGEST_WORD = 80
 _begins_as_json = re.compile(
-    rb"[\s\0]*+(?:\xef\xbb\xbf[\s\0]*+)?[{\[]|\xff\xfe|\xfe\xff|\0\0\xfe\xff"  # the marks of UTF-16 and UTF-32
+    rb"[\s\0]*+(?:\xef\xbb\xbf[\s\0]*+)?[{\[]|(?:\xff\xfe|\xfe\xff|\0\0\xfe\xff)\0*+(?!\Z)"  # the marks
 ).match
 _SUCCESS = frozenset(
     ("", "success", "successful", "succeeded", "ok", "okay", "done", "none", "no error", "no errors", "noerror")
@@ -20,7 +19,7 @@ _SUCCESS = frozenset(
 def looks_like_json(body: bytes) -> bool:
     """Tell whether a body is meant to be JSON: behind white space, NUL and a mark, it begins with a brace or a bracket.
 
-    A mark of UTF-16 or UTF-32 will do. Plain text and an empty body are not meant to be JSON.
+    A mark of UTF-16 or UTF-32 will do, if there is anything behind it. Plain text and an empty body are not meant to be JSON.
     """
     return _begins_as_json(body) is not None
 

@@ -42,7 +42,9 @@ def validated(schema: Check, document: object, source: str) -> Any:
         errors = getattr(err, "errors", [err])
         if not all(hasattr(error, "path") and hasattr(error, "error_message") for error in errors):
             raise
-        texts = [": ".join(filter(None, (place(error.path), error.error_message))) for error in errors[:_SHOWN_ERRORS]]
+        texts = [
+            ": ".join(filter(None, (place(error.path), str(error.error_message)))) for error in errors[:_SHOWN_ERRORS]
+        ]
         if len(errors) > _SHOWN_ERRORS:
             texts.append(f"and {len(errors) - _SHOWN_ERRORS} more")
     raise VegeHubValueError(f"{source}: {'; '.join(texts)}")
@@ -52,12 +54,14 @@ def place(path: Iterable[object]) -> str:
     """Write a path as TOML and people do: ``hubs."Rose bed".inputs.1``."""
     parts = ""
     for key in path:
+        text = str(key)
         if isinstance(key, int):
             parts += f"[{key}]"
+        elif text.isprintable():
+            parts += f"{'.' if parts else ''}{text if _bare_key(text) else quoted(text)}"
         else:
             # Whatever a file has as a key must not reach a terminal as it is.
-            text = str(key) if _bare_key(str(key)) else quoted(key)
-            parts += f".{text}" if parts else text
+            parts += f"[{quoted(text)}]"
     return parts
 
 

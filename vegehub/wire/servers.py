@@ -1,14 +1,16 @@
-"""The servers that a hub reports to, read from its configuration, and the record of a change of them."""
+"""The servers that a hub reports to: read from its configuration, the record of a change of them, and their URLs."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from vegehub.exceptions import VegeHubPayloadError, VegeHubValueError
 
-from .payload import as_int, as_list, as_object, as_text, wrong
+from .fields import FLAG, INTEGER, TEXT, Fields, Kind, essential
+from .payload import as_list, as_object, kind, wrong
 from .redact import contains_redacted, redact_url
 
 if TYPE_CHECKING:
@@ -43,7 +45,11 @@ class Server:
     """``custom``, ``vegecloud`` or what else the hub says; on old firmware ``custom`` or ``legacy`` (any other type)."""
     url: str = field(default="", repr=False)
     enabled: bool = True
-    """True on old firmware, which cannot switch its server off."""
+    """True on old firmware, which cannot switch its server off, and where a hub says something odd."""
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False, compare=False)
+    """Fields of the endpoint that are not known, or odd, as they came."""
+    problems: tuple[str, ...] = field(default=(), compare=False)
+    """The odd ones in words, without their values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +124,7 @@ class ServerChange:
         entries = as_list(saved.get("before"), "before")
         before = tuple(as_object(entry, f"before[{index}]") for index, entry in enumerate(entries))
         places = as_list(saved.get("positions"), "positions")
-        positions = tuple(as_int(place, f"positions[{index}]") for index, place in enumerate(places))
+        positions = tuple(essential(place, INTEGER, f"positions[{index}]") for index, place in enumerate(places))
         if len(positions) != len(before) or any(place < 0 for place in positions):
             raise wrong("positions", "an index for each object of 'before'", places)
         after = as_object(saved.get("after"), "after")
@@ -129,8 +135,8 @@ class ServerChange:
                 as_object(entry.get("config"), f"{path}.config")
         return cls(
             shape=shape,
-            url=as_text(saved.get("url"), "url"),
-            name=as_text(saved.get("name"), "name"),
+            url=essential(saved.get("url"), TEXT, "url"),
+            name=essential(saved.get("name"), TEXT, "name"),
             before=before,
             positions=positions,
             after=after,
@@ -147,24 +153,118 @@ def list_servers(config: object) -> tuple[Server, ...]:
     if shape is None or not isinstance(config, dict):
         raise wrong("", "a configuration with a list 'endpoints', or 'hub' and 'api_key'", config)
     if shape == "endpoints":
-        return tuple(_server(entry) for entry in config["endpoints"] if isinstance(entry, dict))
-    hub = config["hub"]
-    kind = CUSTOM if hub.get("server_type") == CUSTOM_SERVER_TYPE else "legacy"
-    return (Server(kind=kind, url=_text(hub.get("server_url"))),)
+        entries = config["endpoints"]
+        return tuple(_server(entry, index) for index, entry in enumerate(entries) if isinstance(entry, dict))
+    fields = Fields(config["hub"], "hub")
+    kind = CUSTOM if is_custom(config["hub"]) else "legacy"
+    return (Server(kind=kind, url=fields.get("server_url", TEXT) or "", problems=tuple(fields.problems)),)
 
 
-def _server(entry: Mapping[str, Any]) -> Server:
-    settings = entry.get("config")
-    settings = settings if isinstance(settings, dict) else {}
-    number = entry.get("id")
-    return Server(
-        id=number if isinstance(number, (int, str)) else None,
-        name=_text(entry.get("name")),
-        kind=_text(entry.get("type")),
-        url=_text(settings.get("url")) or _text(settings.get("server_url")),
-        enabled=bool(entry.get("enabled", True)),
+def is_custom(hub: Mapping[str, Any]) -> bool:
+    """Tell whether old firmware reports to a server of the user's choice: ``server_type`` is 3, as a number or text."""
+    return INTEGER.read(hub.get("server_type")) == CUSTOM_SERVER_TYPE
+
+
+def _server(entry: Mapping[str, Any], index: int) -> Server:
+    path = f"endpoints[{index}]"
+    fields = Fields(entry, path)
+    settings: dict[str, Any] | None = fields.get("config", _OBJECT)
+    inner = Fields(settings or {}, f"{path}.config")
+    found = Server(
+        id=fields.get("id", _ID),
+        name=fields.get("name", TEXT) or "",
+        kind=fields.get("type", TEXT) or "",
+        url=inner.get("url", TEXT) or inner.get("server_url", TEXT) or "",
+        enabled=fields.get("enabled", FLAG) is not False,
     )
+    return replace(found, extra=fields.extra, problems=(*fields.problems, *inner.problems))
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+_ID: Kind[int | str] = Kind(
+    "an integer or text", lambda value: value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
+)
+_OBJECT: Kind[dict[str, Any]] = Kind("an object", lambda value: value if isinstance(value, dict) else None)
+
+
+MAX_TEXT = 256
+"""Longest URL that a hub is known to keep; the bound for keys and names too."""
+_MAX_PORT = 65535
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class _Place(NamedTuple):
+    """A URL in the form in which two spellings of one server are equal."""
+
+    scheme: str
+    user: str
+    host: str
+    port: int | None
+    path: str
+    query: str
+    fragment: str
+
+
+def _place(url: str) -> _Place | None:
+    """Take a URL apart; None if it is none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if port is None:
+        port = _DEFAULT_PORTS.get(parts.scheme)
+    user = parts.netloc.rpartition("@")[0]
+    host = (parts.hostname or "").lower()
+    return _Place(parts.scheme, user, host, port, parts.path or "/", parts.query, parts.fragment)
+
+
+def same_url(one: str, other: str) -> bool:
+    """Tell whether two URLs name one server; case of scheme and host, default port and an empty path do not count."""
+    place = _place(one)
+    return one == other or (place is not None and place == _place(other))
+
+
+def related_urls(one: str, other: str) -> bool:
+    """Tell whether two URLs share the host or the path: a server that has moved, or has a new path."""
+    first, second = _place(one), _place(other)
+    if first is None or second is None or not first.host or not second.host:
+        return False
+    return first.host == second.host or first.path == second.path
+
+
+def check_server_url(url: object) -> str:
+    """Return a server URL unchanged: http or https with a host, 256 characters at most; VegeHubValueError else.
+
+    The error never quotes the URL: the path of a webhook is a secret.
+    """
+    text = _check_text("server URL", url)
+    if any(character.isspace() for character in text):
+        raise VegeHubValueError("server URL: a space is not allowed")
+    place = _place(text)
+    if place is None or place.scheme not in _DEFAULT_PORTS or not place.host or not place.port:
+        raise VegeHubValueError(
+            f"server URL: expected http:// or https://, a host and, if any, a port of 1 to {_MAX_PORT}"
+        )
+    return text
+
+
+def check_api_key(api_key: object) -> str:
+    """Return an api key unchanged: text of 256 characters at most, "" for none; VegeHubValueError else."""
+    return _check_text("api_key", api_key)
+
+
+def check_server_name(name: object) -> str:
+    """Return the name of an endpoint unchanged: text of 1 to 256 characters; VegeHubValueError else."""
+    if not (text := _check_text("server name", name)):
+        raise VegeHubValueError("server name: must not be empty")
+    return text
+
+
+def _check_text(what: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise VegeHubValueError(f"{what}: expected text, got {kind(value)}")
+    if len(value) > MAX_TEXT:
+        raise VegeHubValueError(f"{what}: {len(value)} characters, at most {MAX_TEXT} are allowed")
+    if any(character < " " or "\x7f" <= character <= "\x9f" for character in value):
+        raise VegeHubValueError(f"{what}: a control character is not allowed")
+    return value
