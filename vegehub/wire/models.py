@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vegehub.exceptions import VegeHubValueError
+
 from .fields import CODE, COUNT, DBM, FLAG, INTEGER, MILLIAMPERES, TEXT, VOLTS, Fields, Kind, essential
 from .payload import as_list, as_object, problem
 from .times import is_plausible, parse_time
@@ -17,6 +19,8 @@ from .times import is_plausible, parse_time
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+
+    from vegehub.sensors import SensorCurve
 
 _is_mac = re.compile("[0-9a-fA-F]{12}").fullmatch
 _UNSAID = ("0" * 12, "F" * 12)
@@ -192,6 +196,10 @@ class Reading:
     """Fields that are not known, or odd, as they came."""
     problems: tuple[str, ...] = field(default=(), repr=False, compare=False)
     """The odd ones in words, without their values."""
+    name: str = field(default="", kw_only=True, repr=False, compare=False)
+    """What people call the input or actuator, by the wiring; "" while nothing says what the slot is."""
+    sensor: SensorCurve | None = field(default=None, kw_only=True, repr=False, compare=False)
+    """What is plugged in, by the wiring; None for an actuator, and while nothing says what the slot is."""
 
     @property
     def latest(self) -> Sample | None:
@@ -215,6 +223,22 @@ class Reading:
             if is_plausible(sample.taken_at, self.as_of):
                 return sample
         return None
+
+    @property
+    def quantity(self) -> float | None:
+        """``value`` in ``unit``, by the sensor; None without a sensor or a value."""
+        volts = self.value
+        if volts is None or self.sensor is None:
+            return None
+        try:
+            return self.sensor.convert(volts)
+        except VegeHubValueError:
+            return None  # so many volts that no number is left
+
+    @property
+    def unit(self) -> str:
+        """The unit of ``quantity``, such as "%"; "" where there is none."""
+        return "" if self.sensor is None else self.sensor.unit
 
 
 def parse_last_readings(payload: object) -> tuple[Reading, ...]:
