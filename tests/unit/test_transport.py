@@ -52,9 +52,7 @@ class TestTurn:
             assert len(raw.requests) == 6
 
     @pytest.mark.parametrize("way", ["turn_off", "set_actuator", "watering", "queue"])
-    async def test_off_goes_before_twelve_readers_that_never_pause(
-        self, simulated_hub: SimulatedHub, way: str
-    ) -> None:
+    async def test_off_goes_before_twelve_readers_that_never_pause(self, simulated_hub: SimulatedHub, way: str) -> None:
         async def read_on(reader: VegeHub) -> None:
             while True:
                 await reader.get_readings()
