@@ -151,7 +151,7 @@ class Registry:
         """Change what is given and keep the rest; return the new record."""
         if last_seen is not None and last_seen.tzinfo is None:
             raise VegeHubValueError("last_seen must be an aware datetime")
-        if address is None and mac is None and name is None and firmware is None and metadata is None:
+        if all(value is None for value in (address, mac, name, firmware, metadata, wiring, options)):
             # A moment comes with every answer of every hub, and may be any.
             record = self._records[id] = replace(self[id], last_seen=last_seen or self[id].last_seen)
             return record

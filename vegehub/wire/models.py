@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vegehub.exceptions import VegeHubValueError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from vegehub.sensors import SensorCurve
 
 _is_mac = re.compile("[0-9a-fA-F]{12}").fullmatch
 _UNSAID = ("0" * 12, "F" * 12)
@@ -183,6 +182,21 @@ class Sample:
         return parse_time(self.time_text)
 
 
+class Sensor(Protocol):
+    """What a reading needs of the sensor that is plugged in: a `vegehub.SensorCurve` is one."""
+
+    @property
+    def name(self) -> str:
+        """What people call this kind."""
+
+    @property
+    def unit(self) -> str:
+        """Unit of the quantity; "" where there is none."""
+
+    def convert(self, volts: float) -> float:
+        """Return the quantity, in ``unit``, at ``volts``; VegeHubValueError if that is not a finite number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What one slot (1-based, as in updates) measured."""
@@ -198,7 +212,7 @@ class Reading:
     """The odd ones in words, without their values."""
     name: str = field(default="", kw_only=True, repr=False, compare=False)
     """What people call the input or actuator, by the wiring; "" while nothing says what the slot is."""
-    sensor: SensorCurve | None = field(default=None, kw_only=True, repr=False, compare=False)
+    sensor: Sensor | None = field(default=None, kw_only=True, repr=False, compare=False)
     """What is plugged in, by the wiring; None for an actuator, and while nothing says what the slot is."""
 
     @property
