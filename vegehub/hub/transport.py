@@ -182,7 +182,7 @@ class Transport:
         """
         owner = self.owner
         command = request.command if request.writes else None
-        session = owner.ready(request.identity.host) or await self._open_session(request)
+        session = await self._session_for(request)
         limits = self._limits_of(session)
         if command is not None and command.remaining is not None:
             limits = _limits_while_wanted(limits, request, command.remaining())
@@ -219,9 +219,10 @@ class Transport:
             command.take()
         return reply
 
-    async def _open_session(self, request: Request) -> aiohttp.ClientSession:
+    async def _session_for(self, request: Request) -> aiohttp.ClientSession:
+        host = request.identity.host
         try:
-            return await self.owner.get(request.identity.host)
+            return self.owner.ready(host) or await self.owner.get(host)
         except VegeHubError as err:
             if request.command is None or request.command.outcome is err.outcome:
                 raise
