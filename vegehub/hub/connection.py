@@ -177,10 +177,12 @@ class HubConnection:
     async def configuring(self) -> AsyncIterator[None]:
         """Hold the configuration of this hub: one change at a time, from reading to writing.
 
-        VegeHubTimeoutError if another one holds it for longer than ``timeout``.
+        VegeHubTimeoutError if another one holds it for longer than ``timeout``. A change of address while it waits ends
+        the call.
         """
-        lock = turn_of(self.identity).configuration
-        host = self.identity.host
+        identity = self.identity
+        lock = turn_of(identity).configuration
+        host = identity.host
         try:
             async with asyncio.timeout(self.timeout):
                 await lock.acquire()
@@ -191,6 +193,7 @@ class HubConnection:
                 outcome=Outcome.NOT_SENT,
             ) from err
         try:
+            self._check_unmoved(Request(identity, calls.CONFIG_GET))
             yield
         finally:
             lock.release()
