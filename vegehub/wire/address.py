@@ -50,7 +50,9 @@ class HubAddress:
 
     @property
     def key(self) -> tuple[str, int]:
-        return self.host.lower(), self.port
+        """The same for all spellings of one address."""
+        host, percent, scope = self.host.lower().partition("%")
+        return (IPv6Address(host).compressed if ":" in host else host.rstrip(".")) + percent + scope, self.port
 
     def __str__(self) -> str:
         """Write the address as it stands in a URL and in error texts."""
