@@ -32,6 +32,7 @@ class _Pair:
     """An instance at an address, and the MAC that it gave when it was asked, once: every request keeps a hub awake."""
 
     mac: str = ""
+    newest: DiscoveredHub | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -63,7 +64,10 @@ class Encounters:
         if len(self._pairs) >= _MAX_PAIRS:
             self._pairs.clear()
         pair = self._pairs.setdefault((found.name, found.address), _Pair())
+        pair.newest = found
         async with pair.turn:
+            if pair.newest is not found:  # a newer one says all that this one does, and asks the hub by itself
+                return self._registry.by_mac(pair.mac) if pair.mac else None
             try:
                 pair.mac = pair.mac or await self._ask(found.address)
             except VegeHubError as err:
