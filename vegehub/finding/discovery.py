@@ -47,7 +47,7 @@ NOTHING_FOUND = (
 MAX_HUBS = 1024
 """Announcements that a browser follows at once; a flood of invented ones beyond that is ignored."""
 
-_RECORDS = f"{__package__}.discovery_records"
+_RECORDS = f"{__package__}.records"
 _RESOLVE_TIMEOUT_MS = 3000
 _MAX_TIMEOUT = 3600.0
 _MAX_BACKLOG = 2 * MAX_HUBS
