@@ -180,10 +180,12 @@ class HubConnection:
     async def configuring(self) -> AsyncIterator[None]:
         """Hold the configuration of this hub: one change at a time, from reading to writing.
 
-        VegeHubTimeoutError if another one holds it for longer than ``timeout``.
+        VegeHubTimeoutError if another one holds it for longer than ``timeout``. A change of address while it waits ends
+        the call.
         """
-        lock = self.identity.turn.configuration
-        host = self.identity.host
+        identity = self.identity
+        lock = identity.turn.configuration
+        host = identity.host
         try:
             async with asyncio.timeout(self.timeout):
                 await lock.acquire()
@@ -194,6 +196,8 @@ class HubConnection:
                 outcome=Outcome.NOT_SENT,
             ) from err
         try:
+            if identity is not self.identity:
+                self._end_moved(Request(identity, calls.CONFIG_GET))
             yield
         finally:
             lock.release()

@@ -95,7 +95,13 @@ class Transport:
         """
         owner = self.owner
         command = request.command if request.writes else None
-        session = owner.ready(request.identity.host) or await self._open_session(request)
+        host = request.identity.host
+        try:
+            session = owner.ready(host) or await owner.get(host)
+        except VegeHubError as err:
+            if request.command is None or request.command.outcome is err.outcome:
+                raise
+            raise request.command.retell(err) from err
         limits = self._limits_of(session)
         if command is not None and command.remaining is not None:
             limits = _limits_while_wanted(limits, request, command.remaining())
@@ -131,14 +137,6 @@ class Transport:
         if command is not None:
             command.take()
         return reply
-
-    async def _open_session(self, request: Request) -> aiohttp.ClientSession:
-        try:
-            return await self.owner.get(request.identity.host)
-        except VegeHubError as err:
-            if request.command is None or request.command.outcome is err.outcome:
-                raise
-            raise request.command.retell(err) from err
 
     def _limits_of(self, session: aiohttp.ClientSession) -> aiohttp.ClientTimeout:
         own = getattr(session, "timeout", None)
