@@ -95,13 +95,7 @@ class Transport:
         """
         owner = self.owner
         command = request.command if request.writes else None
-        host = request.identity.host
-        try:
-            session = owner.ready(host) or await owner.get(host)
-        except VegeHubError as err:
-            if request.command is None or request.command.outcome is err.outcome:
-                raise
-            raise request.command.retell(err) from err
+        session = self._session_ready(request) or await owner.get(request.identity.host)
         limits = self._limits_of(session)
         if command is not None and command.remaining is not None:
             limits = _limits_while_wanted(limits, request, command.remaining())
@@ -137,6 +131,15 @@ class Transport:
         if command is not None:
             command.take()
         return reply
+
+    def _session_ready(self, request: Request) -> aiohttp.ClientSession | None:
+        """Return the session, None if one has to be opened; the error for one that cannot be used is the command's."""
+        try:
+            return self.owner.ready(request.identity.host)
+        except VegeHubError as err:
+            if request.command is None or request.command.outcome is err.outcome:
+                raise
+            raise request.command.retell(err) from err
 
     def _limits_of(self, session: aiohttp.ClientSession) -> aiohttp.ClientTimeout:
         own = getattr(session, "timeout", None)
