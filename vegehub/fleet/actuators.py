@@ -41,16 +41,18 @@ class ActuatorStates:
 
     def commanded(self, slot: int, is_on: bool, seconds: float) -> None:
         """Take note that the hub took a command: so it is now, and off again when the time of an ON is over."""
-        self._know(slot, is_on, "command")
+        loop = asyncio.get_running_loop()
+        self._know(slot, is_on, "command", loop.time())
         if (timer := self._ends.pop(slot, None)) is not None:
             timer.cancel()
         if is_on and seconds:
-            self._ends[slot] = asyncio.get_running_loop().call_later(seconds, self._is_over, slot)
+            self._ends[slot] = loop.call_later(seconds, self._is_over, slot)
 
     def reported(self, states: Mapping[int, bool]) -> None:
         """Take note of a status as it was read."""
+        arrived = asyncio.get_running_loop().time()
         for slot, is_on in states.items():
-            self._know(slot, is_on, "status")
+            self._know(slot, is_on, "status", arrived)
 
     def updated(self, update: Update, layout: SlotLayout | None) -> None:
         """Take note of an update; one that a journal delivers late counts from when it was received."""
@@ -80,15 +82,14 @@ class ActuatorStates:
 
     def _is_over(self, slot: int) -> None:
         del self._ends[slot]
-        self._know(slot, False, "time")
+        self._know(slot, False, "time", asyncio.get_running_loop().time())
 
     def _read(self, slot: int, value: float, arrived: float) -> None:
         if value in (0, 1):  # anything else is no state
             self._know(slot, bool(value), "update", arrived)
 
-    def _know(self, slot: int, is_on: bool, source: Source, arrived: float | None = None) -> None:
-        """Take note of a state, unless something newer is known; ``arrived`` by the loop's clock, now by default."""
-        arrived = asyncio.get_running_loop().time() if arrived is None else arrived
+    def _know(self, slot: int, is_on: bool, source: Source, arrived: float) -> None:
+        """Take note of a state, unless something newer is known; ``arrived`` by the loop's clock."""
         if arrived < self._arrived.get(slot, arrived):
             return
         self._arrived[slot] = arrived

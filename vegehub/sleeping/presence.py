@@ -265,15 +265,17 @@ class Presence:
         )
         notable = PresenceState.STALE in (before, self._state)
         # A battery hub wakes and falls asleep many times a day: only what needs attention is shown by default.
-        _LOGGER.log(
-            logging.INFO if notable else logging.DEBUG,
-            "%s: %s -> %s, last seen %s, %d updates missed",
-            self.name or "hub",
-            before.value,
-            self._state.value,
-            "never" if self.last_seen is None else f"{self.last_seen:%Y-%m-%d %H:%M:%S} UTC",
-            change.missed_updates,
-        )
+        level = logging.INFO if notable else logging.DEBUG
+        if _LOGGER.isEnabledFor(level):
+            _LOGGER.log(
+                level,
+                "%s: %s -> %s, last seen %s, %d updates missed",
+                self.name or "hub",
+                before.value,
+                self._state.value,
+                "never" if self.last_seen is None else f"{self.last_seen:%Y-%m-%d %H:%M:%S} UTC",
+                change.missed_updates,
+            )
         for callback in tuple(self._callbacks.values()):
             try:
                 callback(change)
