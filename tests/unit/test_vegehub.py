@@ -364,3 +364,11 @@ async def test_text_that_could_not_be_read_is_not_written_back() -> None:
                 await change
             assert caught.value.outcome is Outcome.NOT_SENT
         assert len(raw.requests) == 2
+
+
+async def test_a_mac_that_is_none_hinders_no_established_call(simulated_hub: SimulatedHub) -> None:
+    async with VegeHub(simulated_hub.address, "entry 7") as hub:
+        assert await hub.setup("", "http://127.0.0.1:9/hook") is True
+        assert hub.mac_address == "entry 7"
+        with pytest.raises(VegeHubValueError, match="is not a MAC address"):
+            await hub.turn_off(0)

@@ -219,10 +219,9 @@ class HubConnection:
         if reply is None:
             return
         mac = self.parse(calls.INFO_GET, models.reported_mac, reply)
-        known = self.identity.expected if self.identity.mac else ""
+        is_ours = self.identity.may_be(mac)
         self.identity.saw(mac)
-        # What a stranger at our address says of itself is not about our hub.
-        if not (known and mac and mac != known):
+        if is_ours:  # what a stranger at our address says of itself is not about our hub
             self.info = self.parse(calls.INFO_GET, models.hub_object, reply)
 
     def _known_count(self) -> int | None:
