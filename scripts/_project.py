@@ -29,7 +29,7 @@ def stamp(*parts: str) -> str:
 
 
 def lowest() -> list[str]:
-    """Pin each runtime dependency to its lower bound: ``aiohttp>=3.10.11`` gives ``aiohttp==3.10.11``."""
+    """Pin each runtime dependency to its lower bound: ``aiohttp>=3.13.3`` gives ``aiohttp==3.13.3``."""
     pins = []
     for requirement in project()["project"]["dependencies"]:
         match = re.fullmatch(r"([A-Za-z0-9_.-]+)\s*>=\s*([0-9][0-9A-Za-z.]*)", requirement)

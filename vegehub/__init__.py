@@ -24,7 +24,17 @@ if TYPE_CHECKING:
         VegeHubValueError,
     )
     from .finding import NOTHING_FOUND, HubBrowser, discover
-    from .fleet import ActuatorState, HubManager, HubRecord, ManagerEvent, Member, Registry
+    from .fleet import (
+        ActuatorState,
+        Garden,
+        GardenHub,
+        HubManager,
+        HubRecord,
+        ManagerEvent,
+        Member,
+        Registry,
+        find_garden,
+    )
     from .helpers import therm200_transform, update_data_to_ha_dict, update_data_to_latest_dict, vh400_transform
     from .hub import ReceiverConnection, connect_receiver
     from .receiving import History, HistorySample, HourlyMean, Journal, JournalEvent, Refusal, UpdateReceiver
@@ -45,13 +55,16 @@ if TYPE_CHECKING:
         WifiInfo,
         parse_update,
     )
+    from .wiring import WiredActuator, WiredInput, Wiring
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _MODULE_OF = {
     "Actuator": "wire",
     "ActuatorState": "fleet",
     "DiscoveredHub": "wire",
+    "Garden": "fleet",
+    "GardenHub": "fleet",
     "History": "receiving",
     "HistorySample": "receiving",
     "HourlyMean": "receiving",
@@ -97,8 +110,12 @@ _MODULE_OF = {
     "VegeHubTimeoutError": "exceptions",
     "VegeHubValueError": "exceptions",
     "WifiInfo": "wire",
+    "WiredActuator": "wiring",
+    "WiredInput": "wiring",
+    "Wiring": "wiring",
     "connect_receiver": "hub",
     "discover": "finding",
+    "find_garden": "fleet",
     "parse_update": "wire",
     "sensor_curve": "sensors",
     "therm200_transform": "helpers",
@@ -113,6 +130,8 @@ __all__ = [
     "Actuator",
     "ActuatorState",
     "DiscoveredHub",
+    "Garden",
+    "GardenHub",
     "History",
     "HistorySample",
     "HourlyMean",
@@ -156,9 +175,13 @@ __all__ = [
     "VegeHubTimeoutError",
     "VegeHubValueError",
     "WifiInfo",
+    "WiredActuator",
+    "WiredInput",
+    "Wiring",
     "__version__",
     "connect_receiver",
     "discover",
+    "find_garden",
     "parse_update",
     "sensor_curve",
     "therm200_transform",

@@ -1,4 +1,4 @@
-"""The one way a file is written: whole or not at all, and for its owner only."""
+"""The one way a file is written, whole or not at all, and for its owner only; and where people keep theirs."""
 
 from __future__ import annotations
 
@@ -41,6 +41,24 @@ def write_private(path: str | Path, data: bytes | str) -> None:
         _sync_folder(target.parent)
     except OSError as err:
         _raise_with_path(err, path, "write")
+
+
+def path_in(variable: str) -> Path | None:
+    """Return the path in a variable of the environment, ``~`` expanded; None where it is not set, or empty."""
+    text = os.environ.get(variable)
+    return Path(os.path.expanduser(text)) if text else None  # noqa: PTH111 - the one of pathlib raises without a home
+
+
+def configuration_path(name: str) -> Path:
+    """Return where the file ``name`` stands in the user's configuration folder; it need not exist.
+
+    ``vegehub`` in ``%APPDATA%`` on Windows; elsewhere in ``$XDG_CONFIG_HOME``, or ``~/.config`` without it.
+    """
+    variable, usual = ("APPDATA", "~/AppData/Roaming") if os.name == "nt" else ("XDG_CONFIG_HOME", "~/.config")
+    folder = os.environ.get(variable, "")
+    if not os.path.isabs(folder):  # noqa: PTH117 - a relative one counts as none, by the rules of XDG
+        folder = os.path.expanduser(usual)  # noqa: PTH111 - as above
+    return Path(folder, "vegehub", name)
 
 
 def read_limited(path: str | Path, limit: int) -> bytes:

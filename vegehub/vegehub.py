@@ -33,7 +33,19 @@ from .hub import (
     check_state,
     restore_document,
 )
-from .wire import HubAddress, calls, check_server_url, config, contains_redacted, list_servers, models, redact
+from .wire import (
+    HubAddress,
+    SlotLayout,
+    calls,
+    check_server_url,
+    config,
+    contains_redacted,
+    contains_unreadable,
+    list_servers,
+    models,
+    redact,
+)
+from .wiring import check_wiring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,6 +56,7 @@ if TYPE_CHECKING:
 
     from .hub import Command
     from .wire import Actuator, DiscoveredHub, HubInfo, Reading, Server, ServerChange
+    from .wiring import Wiring
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -59,7 +72,8 @@ class VegeHub:
     ``session`` is used and never closed; without one the object opens its own at the first call, and closes it when
     it is closed, dropped, or idle for ``idle_timeout`` seconds (1 to 3600, None for never). ``timeout`` is the
     deadline of each request in seconds, ``max_on`` the longest typed ON. With ``verify_mac`` a typed write needs a
-    proof, not older than 60 s, that ``mac_address`` answers; without a MAC there is nothing to prove.
+    proof, not older than 60 s, that ``mac_address`` answers; without a MAC there is nothing to prove. ``wiring`` says
+    what is plugged in: readings get their names and sensors from it.
 
     All methods raise errors of ``VegeHubError``'s tree only, each with the outcome of the whole call.
     """
@@ -76,10 +90,12 @@ class VegeHub:
         idle_timeout: float | None = IDLE_TIMEOUT,
         verify_mac: bool = True,
         max_on: float | timedelta = MAX_ON,
+        wiring: Wiring | None = None,
     ) -> None:
         self._ip_address = ip_address
         self._unique_id = unique_id
         self._max_on = check_seconds("max_on", max_on, MIN_ON, MAX_DURATION)
+        self._wiring = check_wiring(wiring)
         self._has_warned = False
         self._connection = HubConnection(
             SessionOwner(session, idle_timeout=idle_timeout),
@@ -169,6 +185,23 @@ class VegeHub:
         """Whether the board is AC powered, and so has no battery slot; None while unknown."""
         known: bool | None = models.known_of(self.info, "is_ac")
         return known
+
+    @property
+    def layout(self) -> SlotLayout | None:
+        """Which slot of an update is what, by ``info``; None while unknown."""
+        sensors, actuators, is_ac = self.num_sensors, self.num_actuators, self.is_ac
+        return (
+            None if sensors is None or actuators is None or is_ac is None else SlotLayout.of(sensors, actuators, is_ac)
+        )
+
+    @property
+    def wiring(self) -> Wiring:
+        """What is plugged in, by name and number; without any names until it is given or set."""
+        return self._wiring
+
+    @wiring.setter
+    def wiring(self, wiring: Wiring | None) -> None:
+        self._wiring = check_wiring(wiring)
 
     # The session and the connection
 
@@ -288,7 +321,8 @@ class VegeHub:
         if config_data is None:
             return False
         command = self._connection.begin(proves=False)
-        await self._connection.write(command, calls.CONFIG_SET, config.sendable(config_data), retries=retries)
+        document = self._checked(config.sendable(config_data))
+        await self._connection.write(command, calls.CONFIG_SET, document, retries=retries)
         return True
 
     def _modify_device_config(
@@ -310,9 +344,10 @@ class VegeHub:
         return self._connection.parse(calls.ACTUATORS_STATUS, models.parse_actuators, await self.actuator_states())
 
     async def get_readings(self) -> tuple[Reading, ...]:
-        """Read the latest value of each input in volts; slots are 1-based, as in updates."""
+        """Read the latest value of each input in volts, named by the wiring; slots are 1-based, as in updates."""
         reply = await self._connection.read(calls.SENSORS_LAST)
-        return self._connection.parse(calls.SENSORS_LAST, models.parse_last_readings, reply)
+        readings = self._connection.parse(calls.SENSORS_LAST, models.parse_last_readings, reply)
+        return self._wiring.apply(readings, self.layout)
 
     async def get_config(self, *sections: str) -> dict[str, Any]:
         """Read objects of the stored configuration, by default all that are known but ``wifi``.
@@ -453,6 +488,7 @@ class VegeHub:
                 report[name] = redact(await read())
             except VegeHubError as err:
                 report[name] = {"failed": type(err).__name__, "text": str(err)}
+        report["wiring"] = self._wiring.as_dict()
         report["counters"] = self.counters
         return report
 
@@ -470,8 +506,10 @@ class VegeHub:
         pause = 0.1
         while True:
             entries = self._actuators_of(await self._connection.read(calls.ACTUATORS_STATUS, command=command), command)
-            actuators = self._connection.parse(calls.ACTUATORS_STATUS, models.parse_actuators, entries, command)
-            if any(actuator.slot == slot and actuator.is_on is is_on for actuator in actuators):
+            found = self._connection.parse(
+                calls.ACTUATORS_STATUS, lambda read: models.actuator_state(read, slot), entries, command
+            )
+            if found is is_on:
                 return
             if loop.time() + pause > give_up_at:
                 host = command.identity.host
@@ -508,7 +546,20 @@ class VegeHub:
         if path := contains_redacted(document):
             host = self._connection.identity.host
             raise VegeHubValueError(f"{host}: {path} is redacted; nothing was sent", host=host)
-        await self._connection.write(command, calls.CONFIG_SET, document)
+        await self._connection.write(command, calls.CONFIG_SET, self._checked(document))
+
+    def _checked(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return a configuration that says what the hub said; writing back what could not be read would change it."""
+        if (path := contains_unreadable(document)) is None:
+            return document
+        host = self._connection.identity.host
+        raise VegeHubPayloadError(
+            f"{host}: {path}: the hub's text is not UTF-8, and writing it back would change it; nothing was sent. "
+            "Give the hub a plain name first",
+            host=host,
+            outcome=Outcome.NOT_SENT,
+            path=path,
+        )
 
     def _no_known_shape(self) -> VegeHubPayloadError:
         host = self._connection.identity.host

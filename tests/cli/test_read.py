@@ -97,14 +97,14 @@ async def test_refused_connection_ends_with_3(cli: CommandLine) -> None:
     assert shown.code == 3
     assert shown.out == ""
     assert shown.err == (
-        "error: 127.0.0.1:1: POST /api/info/get: not sent, the connection was refused; is this the address of a VegeHub?\n"
+        "error: 127.0.0.1:1: POST /api/info/get: the connection was refused; is this the address of a VegeHub?\n"
     )
 
 
 async def test_silent_hub_ends_with_4(cli: CommandLine, simulated_hub: SimulatedHub) -> None:
     simulated_hub.faults.never_answer()
     shown = await cli("info", simulated_hub.address, "--timeout", "0.3s", "--json")
-    assert (shown.code, shown.error["exit_code"], shown.error["outcome"]) == (4, 4, "unknown")
+    assert (shown.code, shown.error["exit_code"], shown.error["outcome"]) == (4, 4, "not_sent")
     assert shown.error["host"] == simulated_hub.address
 
 

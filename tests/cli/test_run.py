@@ -41,7 +41,7 @@ async def test_json_has_result_or_error_by_id(cli: CommandLine, farm: Simulation
     assert shown.code == 1
     hubs = shown.json["hubs"]
     assert [row["is_on"] for row in hubs["beds"]["result"]] == [False, False]
-    assert hubs["logger"]["error"]["outcome"] == "rejected"
+    assert hubs["logger"]["error"]["status"] == 503
     assert hubs["stored"]["suspended"] is True
 
 

@@ -57,7 +57,7 @@ async def test_slot_that_is_not_there_is_wrong_usage_and_nothing_is_sent(
 ) -> None:
     shown = await cli("on", simulated_hub.address, "7", "--for", "1m")
     assert shown.code == 2
-    assert "this hub has 2, counted from 0; nothing was sent" in shown.err
+    assert "not sent, there is no actuator 7: this hub has 2, counted from 0" in shown.err
     assert COMMAND not in [request.path for request in simulated_hub.requests]
 
 

@@ -5,6 +5,8 @@ Blocks are run as those of README.md are (see test_documents.py), with some kind
 * ``python`` with ``port N``: a program that listens on port N, which becomes a free one.
 * ``python`` with ``announced N``: N hubs announce themselves on the loopback, and discovery looks nowhere else.
 * ``python`` with ``integration FILE``: all of a page are one Home Assistant integration, which a stand-in for it runs.
+* ``python`` with ``garden``: it finds the first ``toml`` block of its page as ``vegehub.toml``.
+* ``toml``: a garden, which is read.
 * ``json`` with ``data FILE``: the example of that name in tests/data.
 * ``console`` and ``bash`` may also run the command ``vegehub``.
 """
@@ -28,12 +30,14 @@ from test_documents import ADDRESS, Block, Stage, blocks_of, went_well
 from test_documents import stage as hubs_and_server  # noqa: F401 - a fixture
 
 import vegehub
+from vegehub import Garden
 from vegehub.fleet import EventKind
 from vegehub.simulator import mdns
 from vegehub.simulator.mdns import HubAnnouncer, hub_txt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from types import ModuleType
 
     from programs import Finished
@@ -80,6 +84,15 @@ async def run_on_port(block: Block, stage: Stage) -> str:
     return went_well(await stage.python(str(program))).replace(port, documented)
 
 
+def toml_of(page: str) -> str:
+    return next(block.text for block in BLOCKS if block.language == "toml" and block.place.startswith(f"{page}:"))
+
+
+async def run_in_garden(block: Block, stage: Stage) -> str:
+    stage.save("vegehub.toml", toml_of(block.place.partition(":")[0]))
+    return went_well(await stage.python(str(stage.save("program.py", block.text))))
+
+
 LOOPBACK_DISCOVERY = """
 import runpy, sys
 from vegehub.finding import discovery
@@ -119,6 +132,7 @@ KINDS: dict[str, Callable[..., Any]] = {
     **test_documents.KINDS,
     "port": run_on_port,
     "announced": run_announced,
+    "garden": run_in_garden,
 }
 
 
@@ -209,7 +223,9 @@ async def test_the_home_assistant_integration_works(docs_stage: Stage) -> None:
 def test_every_block_is_run_or_compared_or_marked_as_text() -> None:
     assert len(RUN) > 40
     for block in BLOCKS:
-        assert block.language in ("python", "bash", "console", "json", "text"), f"{block.place}: {block.language!r}"
+        assert block.language in ("python", "bash", "console", "json", "toml", "text"), (
+            f"{block.place}: {block.language!r}"
+        )
         if block.language == "python":
             assert kind_of(block) in {*KINDS, "integration"}, f"{block.place}: {block.note!r}"
         elif block.language == "json":
@@ -228,6 +244,15 @@ def test_an_example_of_the_wire_is_the_one_of_the_test_data(block: Block) -> Non
         return json.loads(text, object_pairs_hook=lambda pairs: pairs)
 
     assert in_order(block.text) == in_order(recorded)
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.language == "toml"], ids=lambda block: block.place
+)
+def test_a_garden_on_a_page_is_one(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "vegehub.toml"
+    path.write_text(block.text, encoding="utf-8")
+    assert len(Garden.load(path)) > 0
 
 
 # Links and names

@@ -42,6 +42,7 @@ HELPERS = ("vh400_transform", "therm200_transform", "update_data_to_latest_dict"
         f"from vegehub.helpers import {', '.join(HELPERS)}",
         "from vegehub import VegeHubError, HubInfo",
         "from vegehub import parse_update, Update",
+        "from vegehub import Wiring, WiredInput; Wiring(inputs=[WiredInput(1, 'Tomatoes', 'VH400')]).as_dict()",
     ],
 )
 def test_nothing_heavy_is_loaded_by(code: str) -> None:

@@ -37,7 +37,7 @@ from vegehub import (
     update_data_to_latest_dict,
     vh400_transform,
 )
-from vegehub.hub import Watering
+from vegehub.hub import HubConnection, Watering
 
 
 def constructor(session: ClientSession, found: DiscoveredHub, info: dict[str, Any]) -> None:
@@ -74,6 +74,8 @@ async def what_is_known_without_asking(hub: VegeHub) -> None:
     assert_type(hub.url, str)
     assert_type(hub.info, dict[str, Any] | None)
     assert_type(hub.entities, dict[Any, Any])
+    assert_type(hub.max_on, float)
+    assert_type(hub.connection, HubConnection)
     assert_type(hub.num_sensors, int | None)
     assert_type(hub.num_actuators, int | None)
     assert_type(hub.sw_version, str | None)

@@ -49,15 +49,18 @@ class Bench:
         return [(change.before, change.state) for change in self.changes]
 
 
-def not_sent() -> VegeHubTimeoutError:
-    return VegeHubTimeoutError("no connection", outcome=Outcome.NOT_SENT)
+def unreached() -> VegeHubTimeoutError:
+    """Return what a call raises that got no connection."""
+    error = VegeHubTimeoutError("no connection", outcome=Outcome.NOT_SENT)
+    error.unreachable = True
+    return error
 
 
 class TestStates:
     def test_hub_that_was_never_heard_is_unknown(self) -> None:
         bench = Bench(update_period=900)
         assert bench.presence.state is UNKNOWN
-        bench.presence.unreachable(not_sent())
+        bench.presence.unreachable(unreached())
         assert bench.go_on(1000) is UNKNOWN
         assert bench.presence.last_seen is None
         assert bench.changes == []
@@ -129,7 +132,7 @@ class TestStates:
     def test_unreachable_hub_is_asleep(self) -> None:
         bench = Bench(update_period=900)
         bench.presence.seen()
-        bench.presence.unreachable(not_sent())
+        bench.presence.unreachable(unreached())
         assert bench.presence.state is ASLEEP
         assert bench.go_on(10) is ASLEEP
         bench.presence.seen()
@@ -177,10 +180,10 @@ class TestLate:
 
     def test_late_update_takes_nothing_back(self) -> None:
         bench = Bench(update_period=900)
-        bench.presence.unreachable(not_sent())
+        bench.presence.unreachable(unreached())
         bench.go_on(1000)
         bench.update(received_at=bench.moment)
-        bench.presence.unreachable(not_sent())
+        bench.presence.unreachable(unreached())
         bench.update(received_at=NOON)
         assert bench.presence.state is ASLEEP
         assert bench.presence.last_seen == NOON + timedelta(seconds=1000)

@@ -7,7 +7,7 @@ import errno
 import logging
 import os
 import random
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from raw_hub import OK, RawHub, raw_hub, reply, until
 
 from vegehub import (
     Outcome,
+    PendingQueue,
     VegeHub,
     VegeHubConnectionError,
     VegeHubError,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
     from vegehub.simulator import SimulatedHub
 
+LAST = "/api/sensors/data/last"
+SET = "/api/actuators/set"
+
 
 class TestTurn:
     async def test_one_call_at_a_time_for_all_objects_of_a_hub(self) -> None:
@@ -46,6 +50,40 @@ class TestTurn:
             await asyncio.gather(*(hub.request_update() for hub in (one, other) for _ in range(3)))
             assert raw.most_at_once == 1
             assert len(raw.requests) == 6
+
+    @pytest.mark.parametrize("way", ["turn_off", "set_actuator", "watering", "queue"])
+    async def test_off_goes_before_twelve_readers_that_never_pause(self, simulated_hub: SimulatedHub, way: str) -> None:
+        async def read_on(reader: VegeHub) -> None:
+            while True:
+                await reader.get_readings()
+
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            hub = VegeHub(simulated_hub.address, simulated_hub.mac, session=session)
+            queue = await stack.enter_async_context(PendingQueue(hub, send_delay=0, sleeps=lambda: False))
+            block = hub.watering(0, 60)
+            await block.__aenter__()
+            # As after a failed call: the OFF needs a proof of its own.
+            hub.connection.identity.void()
+            readers = [asyncio.create_task(read_on(VegeHub(simulated_hub.address, session=session))) for _ in range(12)]
+            stack.callback(lambda: [reader.cancel() for reader in readers])
+            simulated_hub.faults.latency(0.02)
+            await until(lambda: sum(request.path == LAST for request in simulated_hub.requests) > 12)
+            before = len(simulated_hub.requests)
+            match way:
+                case "turn_off":
+                    await hub.turn_off(0)
+                case "set_actuator":
+                    await hub.set_actuator(0, 0, 0)
+                case "watering":
+                    await block.__aexit__(None, None, None)
+                case "queue":
+                    await queue.turn_off(0)
+            since = [request.path for request in simulated_hub.requests[before:]]
+            # What was under way, perhaps one that had its turn already, the proof, the OFF.
+            assert since.index(SET) <= 3
+            if way != "watering":
+                await block.__aexit__(None, None, None)
 
     async def test_calls_to_different_hubs_run_side_by_side(self) -> None:
         both = asyncio.Barrier(2)

@@ -353,3 +353,22 @@ async def test_secrets_never_reach_logs_reprs_errors_or_diagnostics(
 def test_timeout_must_be_finite_and_positive(timeout: Any) -> None:
     with pytest.raises(VegeHubValueError, match="timeout"):
         VegeHub("127.0.0.1", timeout=timeout)
+
+
+async def test_text_that_could_not_be_read_is_not_written_back() -> None:
+    """A name in Latin-1 would come back as a question mark: the hub keeps what it has."""
+    body = b'{"hub":{"name":"G\xe4rtnerei"},"api_key":"","endpoints":[],"error":"success"}'
+    async with raw_hub(reply(body)) as raw, VegeHub(raw.address) as hub:
+        for change in (hub.configure_server("http://127.0.0.1:9/hook"), hub.setup("", "http://127.0.0.1:9/hook")):
+            with pytest.raises(VegeHubPayloadError, match=r"hub\.name: the hub's text is not UTF-8") as caught:
+                await change
+            assert caught.value.outcome is Outcome.NOT_SENT
+        assert len(raw.requests) == 2
+
+
+async def test_a_mac_that_is_none_hinders_no_established_call(simulated_hub: SimulatedHub) -> None:
+    async with VegeHub(simulated_hub.address, "entry 7") as hub:
+        assert await hub.setup("", "http://127.0.0.1:9/hook") is True
+        assert hub.mac_address == "entry 7"
+        with pytest.raises(VegeHubValueError, match="is not a MAC address"):
+            await hub.turn_off(0)

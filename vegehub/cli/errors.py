@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vegehub.exceptions import (
-    Outcome,
     VegeHubConnectionError,
     VegeHubError,
     VegeHubMismatchError,
@@ -29,14 +28,7 @@ EXIT_CODES = (
     "4 no answer in time, it may be asleep; 130 interrupted."
 )
 
-_SAID = ("nothing was", "restored")
-"""Words by which a text tells already how the hub was left."""
 _MAX_TEXT = 2000
-_OUTCOMES = {
-    Outcome.NOT_SENT: ("not sent", "the hub did not get it"),
-    Outcome.REJECTED: ("refused", "the hub refused it"),
-    Outcome.UNKNOWN: ("may have executed", "the hub may have executed it"),
-}
 
 
 class CommandError(Exception):
@@ -80,14 +72,10 @@ def exit_code(err: BaseException) -> int:
 
 
 def error_line(err: BaseException) -> str:
-    """Say on one line what happened, to which hub, whether the hub got it, and what to do."""
+    """Say on one line what happened, in the error's own words, and what to do."""
     parts = [clean_text(_text(err), _MAX_TEXT) or type(err).__name__]
-    if isinstance(err, VegeHubError) and err.host and not isinstance(err, VegeHubValueError):
-        said, text = _OUTCOMES[err.outcome]
-        if said not in parts[0] and not any(word in parts[0] for word in _SAID):
-            parts.append(text)
-        if advice := _advice(err, parts[0]):
-            parts.append(advice)
+    if isinstance(err, VegeHubError) and err.host and (advice := _advice(err, parts[0])):
+        parts.append(advice)
     parts += [clean_text(note, _MAX_TEXT) for note in getattr(err, "__notes__", ())]
     return "; ".join(part.rstrip(".") for part in parts)
 
@@ -109,7 +97,7 @@ def _text(err: BaseException) -> str:
 
 
 def _advice(err: VegeHubError, text: str) -> str:
-    if isinstance(err, VegeHubMismatchError) or "?" in text or "press its button" in text:
+    if isinstance(err, (VegeHubMismatchError, VegeHubValueError)) or "?" in text or "press its button" in text:
         return ""  # the text says it already
     if isinstance(err, VegeHubTimeoutError):
         return "wake the hub with its button and try again"

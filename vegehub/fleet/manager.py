@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from vegehub.wire import Update
 
     from .actuators import ActuatorState
+    from .garden import Garden
     from .registry import HubRecord
 
 _ResultT = TypeVar("_ResultT")
@@ -85,6 +86,16 @@ class HubManager:
         self._members: dict[str, Member] = {}
         self._freed = asyncio.Event()
         self._encounters = Encounters(self._registry, self._member_of, self._owner, self._tell, follow=follow)
+
+    @classmethod
+    def from_garden(
+        cls, garden: Garden, session: ClientSession | None = None, *, registry: Registry | None = None, **options: Any
+    ) -> Self:
+        """Return a manager of the hubs in a file, each with its name for an id; ``options`` are those of the constructor.
+
+        ``registry``, as ``Registry.load`` gives it, adds what was learned of them before; see ``Garden.enter``.
+        """
+        return cls(session, registry=garden.enter(Registry() if registry is None else registry), **options)
 
     async def __aenter__(self) -> Self:
         for record in self._registry:
@@ -259,8 +270,10 @@ class HubManager:
         """
         if (record := self._sender(update)) is not None:
             self._history.add(record.id, update, arrived=update.received_at)
-            self._member_of(record).heard(update)
-            self._tell("update", self._registry[record.id], update)
+            member = self._member_of(record)
+            member.heard(update)
+            record = self._registry[record.id]
+            self._tell("update", record, record.wiring.apply_to_update(update, member.layout))
 
     def notify_awake(self, update: Update) -> None:
         """Say that the reply to an update has been written: what is queued for its hub is sent."""
@@ -311,6 +324,7 @@ class HubManager:
         if member is None:
             member = Member(record, self._registry, self._owner, tell=self._tell, freed=self._freed.set)
             self._members[record.id] = member
+        member.hub.wiring = record.wiring
         if record.mac and not member.hub.mac_address:
             # Learned from elsewhere; without it nothing is proved.
             member.hub.connection.identity.mac = record.mac

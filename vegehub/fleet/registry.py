@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vegehub.exceptions import VegeHubValueError
 from vegehub.files import read_limited, write_private
 from vegehub.wire import HubAddress, clean_text, decode_strict_json, normalize_mac
+from vegehub.wiring import NO_WIRING, Wiring, check_wiring
 
 from .schema import MAX_PEER_NAME, REGISTRY_FORMAT, REGISTRY_VERSION, check, named_schema
 
@@ -50,6 +51,8 @@ class HubRecord:
     last_seen: datetime | None = None
     suspended: bool = False
     """True: the record is kept and the hub left alone."""
+    wiring: Wiring = NO_WIRING
+    """What is plugged in, as people call it."""
 
 
 class Registry:
@@ -83,6 +86,7 @@ class Registry:
         name: str = "",
         firmware: str = "",
         metadata: Mapping[str, Any] | None = None,
+        wiring: Wiring | None = None,
         **options: Any,
     ) -> HubRecord:
         """Add a hub; ``options`` are those of ``VegeHub`` that can be saved: no session.
@@ -98,6 +102,7 @@ class Registry:
             firmware=clean_text(firmware, _MAX_FIRMWARE),
             metadata=_json_able(metadata or {}),
             options=options,
+            wiring=check_wiring(wiring),
         )
         record = _checked(record)
         if record.id in self._records:
@@ -140,11 +145,13 @@ class Registry:
         firmware: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         last_seen: datetime | None = None,
+        wiring: Wiring | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> HubRecord:
         """Change what is given and keep the rest; return the new record."""
         if last_seen is not None and last_seen.tzinfo is None:
             raise VegeHubValueError("last_seen must be an aware datetime")
-        if address is None and mac is None and name is None and firmware is None and metadata is None:
+        if all(value is None for value in (address, mac, name, firmware, metadata, wiring, options)):
             # A moment comes with every answer of every hub, and may be any.
             record = self._records[id] = replace(self[id], last_seen=last_seen or self[id].last_seen)
             return record
@@ -155,6 +162,8 @@ class Registry:
             "firmware": None if firmware is None else clean_text(firmware, _MAX_FIRMWARE),
             "metadata": None if metadata is None else _json_able(metadata),
             "last_seen": last_seen,
+            "wiring": None if wiring is None else check_wiring(wiring),
+            "options": options,
         }
         given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
         return self._put(_checked(replace(self[id], **given)))
@@ -343,6 +352,7 @@ def _entry(record: HubRecord) -> dict[str, Any]:
         "metadata": dict(record.metadata),
         "options": dict(record.options),
         **({"suspended": True} if record.suspended else {}),
+        **({"wiring": record.wiring.as_dict()} if record.wiring != NO_WIRING else {}),
     }
 
 

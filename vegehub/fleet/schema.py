@@ -5,7 +5,6 @@ Updates and replies of hubs are not checked here: that is done by hand, field by
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from vegehub.exceptions import VegeHubValueError
 from vegehub.hub import BACKUP_FORMAT, BACKUP_VERSION, MAX_DURATION, MIN_ON, check_seconds
 from vegehub.wire import HubAddress, check_server_url, contains_redacted, kind, normalize_mac
+from vegehub.wire import schema as parts
+from vegehub.wiring import wiring_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,25 +27,13 @@ MAX_PEER_NAME = 255
 REGISTRY_FORMAT = "vegehub-registry"
 REGISTRY_VERSION = 1
 
-_SHOWN_ERRORS = 3
 # The bounds of the arguments of VegeHub, checked here so that the error names the place in the file.
 _TIMEOUT = (0.05, 3600.0)
 _IDLE_TIMEOUT = (1.0, 3600.0)
 _MAX_ON = (MIN_ON, MAX_DURATION)
-_PLAIN_KEY = re.compile(r"[\w\-]{1,64}")
 
 
-@cache
-def library() -> Any:
-    """Return voluptuous, or what stands in its place, for good.
-
-    Home Assistant puts another library in its place. Schemas and errors of two libraries do not know each other, so
-    that the first one seen stays; and no text hangs on what a library says.
-    """
-    # Not every program that uses this library edits files; voluptuous is loaded for those that do.
-    import voluptuous  # noqa: PLC0415
-
-    return voluptuous
+library, invalid, is_text, is_bool, is_list = parts.library, parts.invalid, parts.is_text, parts.is_bool, parts.is_list
 
 
 def check(schema: str | Callable[[Any], Any], document: object, source: str) -> Any:
@@ -54,19 +43,7 @@ def check(schema: str | Callable[[Any], Any], document: object, source: str) -> 
     in voluptuous' words. The text is such as ``hubs.json: hubs[2].name: expected text, got a number``; it quotes no
     secret.
     """
-    if isinstance(schema, str):
-        schema = named_schema(schema)
-    try:
-        return schema(document)
-    except Exception as err:
-        # By what it has, not by its class: a schema of your own may come from another library than ours.
-        errors = getattr(err, "errors", [err])
-        if not all(hasattr(error, "path") and hasattr(error, "error_message") for error in errors):
-            raise
-        texts = [_text_of(error) for error in errors[:_SHOWN_ERRORS]]
-        if len(errors) > _SHOWN_ERRORS:
-            texts.append(f"and {len(errors) - _SHOWN_ERRORS} more")
-    raise VegeHubValueError(f"{source}: {'; '.join(texts)}")
+    return parts.validated(named_schema(schema) if isinstance(schema, str) else schema, document, source)
 
 
 @cache
@@ -122,17 +99,13 @@ def _registry() -> Callable[[Any], Any]:
         optional("suspended"): is_bool,
         optional("metadata", default=dict): is_object,
         optional("options", default=dict): object_of(options),
+        optional("wiring"): wiring_schema(),
     }
     hubs = every(is_list, [object_of(hub)], _each_once("id"), _each_once("mac"))
     return _file(REGISTRY_FORMAT, REGISTRY_VERSION, {required("hubs"): hubs})
 
 
 # --- What schemas are made of, here and elsewhere: each says in our words what it refuses -----------------------------
-
-
-def invalid(message: str, path: list[Any] | None = None) -> Exception:
-    """Return the error by which a check of a schema refuses a value; ``path`` leads on from where it stands."""
-    return library().Invalid(message, path=path)  # type: ignore[no-any-return]
 
 
 def required(key: str) -> Any:
@@ -146,42 +119,15 @@ def object_of(fields: dict[Any, Any]) -> Callable[[Any], Any]:
     return vol.All(is_object, {**fields, vol.Extra: _unknown})  # type: ignore[no-any-return]
 
 
-def _of_type(wanted: type, words: str) -> Callable[[Any], Any]:
-    def check_type(value: Any) -> Any:
-        if not isinstance(value, wanted):
-            raise invalid(f"expected {words}, got {kind(value)}")
-        return value
-
-    return check_type
-
-
-is_text = _of_type(str, "text")
-is_bool = _of_type(bool, "true or false")
-is_list = _of_type(list, "a list")
-is_object = _of_type(dict, "an object")
+def is_object(value: Any) -> Any:
+    """Return an object; refuse anything else."""
+    if not isinstance(value, dict):
+        raise invalid(f"expected an object, got {kind(value)}")
+    return value
 
 
 def _unknown(_: Any) -> None:
     raise invalid("unknown key")
-
-
-def _text_of(error: Any) -> str:
-    """Say where, and what is wrong there."""
-    place = _place(error.path)
-    return f"{place}: {error.error_message}" if place else str(error.error_message)
-
-
-def _place(path: list[Any]) -> str:
-    parts = ""
-    for key in path:
-        if isinstance(key, int):
-            parts += f"[{key}]"
-        elif _PLAIN_KEY.fullmatch(str(key)):
-            parts += f".{key}" if parts else f"{key}"
-        else:
-            # Whatever a file has as a key must not reach a terminal as it is.
-            parts += f"[{str(key)[:MAX_ID]!a}]"
-    return parts
 
 
 def _file(name: str, version: int, content: dict[Any, Any]) -> Callable[[Any], Any]:

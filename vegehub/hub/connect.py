@@ -13,7 +13,6 @@ from vegehub.exceptions import (
     VegeHubConnectionError,
     VegeHubError,
     VegeHubMismatchError,
-    VegeHubPayloadError,
     VegeHubResponseError,
     VegeHubTimeoutError,
     VegeHubValueError,
@@ -355,12 +354,9 @@ def _plain(address: str) -> str:
 
 
 def _like(err: VegeHubError, text: str, host: str | None = None, outcome: Outcome | None = None) -> VegeHubError:
-    """Return an error of the same class with another text."""
-    other = type(err)(text, host=host or err.host, outcome=outcome or err.outcome)
-    if isinstance(err, VegeHubResponseError) and isinstance(other, VegeHubResponseError):
-        other.status = err.status
-    if isinstance(err, VegeHubPayloadError) and isinstance(other, VegeHubPayloadError):
-        other.path = err.path
+    """Return the error with another text; what else it says stays."""
+    other = err.retold(text, outcome)
+    other.host = host or err.host
     return other
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from vegehub.exceptions import (
     Outcome,
@@ -180,10 +180,12 @@ class HubConnection:
     async def configuring(self) -> AsyncIterator[None]:
         """Hold the configuration of this hub: one change at a time, from reading to writing.
 
-        VegeHubTimeoutError if another one holds it for longer than ``timeout``.
+        VegeHubTimeoutError if another one holds it for longer than ``timeout``. A change of address while it waits ends
+        the call.
         """
-        lock = self.identity.turn.configuration
-        host = self.identity.host
+        identity = self.identity
+        lock = identity.turn.configuration
+        host = identity.host
         try:
             async with asyncio.timeout(self.timeout):
                 await lock.acquire()
@@ -194,6 +196,8 @@ class HubConnection:
                 outcome=Outcome.NOT_SENT,
             ) from err
         try:
+            if identity is not self.identity:
+                self._end_moved(Request(identity, calls.CONFIG_GET))
             yield
         finally:
             lock.release()
@@ -215,10 +219,9 @@ class HubConnection:
         if reply is None:
             return
         mac = self.parse(calls.INFO_GET, models.reported_mac, reply)
-        known = self.identity.expected if self.identity.mac else ""
+        is_ours = self.identity.may_be(mac)
         self.identity.saw(mac)
-        # What a stranger at our address says of itself is not about our hub.
-        if not (known and mac and mac != known):
+        if is_ours:  # what a stranger at our address says of itself is not about our hub
             self.info = self.parse(calls.INFO_GET, models.hub_object, reply)
 
     def _known_count(self) -> int | None:
@@ -262,10 +265,10 @@ class HubConnection:
                 if only_proves:
                     return None
             if identity is not self.identity:
-                raise self._moved(request)
+                self._end_moved(request)
             reply = await self._transport.exchange(turn, request)
             if identity is not self.identity and not request.writes:
-                raise self._moved(request)  # what another address has answered says nothing of the hub at this one
+                self._end_moved(request)  # what another address has answered says nothing of the hub at this one
             if self.on_answer is not None:
                 self.on_answer(request.call, request.payload, reply)
             return reply
@@ -291,7 +294,7 @@ class HubConnection:
         if identity.is_proved(command.mac):
             return
         if identity is not self.identity:
-            raise self._moved(request)
+            self._end_moved(request)
         try:
             reply = await self._transport.exchange(turn, Request(identity, calls.INFO_GET, calls.MAC_SELECTOR))
             found = self.parse(calls.INFO_GET, models.reported_mac, reply)
@@ -314,9 +317,9 @@ class HubConnection:
                 found=found,
             )
 
-    def _moved(self, request: Request) -> VegeHubError:
+    def _end_moved(self, request: Request) -> NoReturn:
         what = f"the address of this hub was changed to {self.identity.host} during the call; call again"
-        return request.failed(Failure(VegeHubConnectionError, what, Outcome.NOT_SENT))
+        raise request.failed(Failure(VegeHubConnectionError, what, Outcome.NOT_SENT))
 
 
 def _worth_repeating(err: VegeHubError) -> bool:

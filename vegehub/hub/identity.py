@@ -76,6 +76,14 @@ class Identity:
                 host=str(self.address),
             ) from err
 
+    def may_be(self, mac: str) -> bool:
+        """Say whether ``mac``, as a reply gave it, may be this hub's: it is, or one of the two is not known."""
+        try:
+            known = normalize_mac(self.mac)
+        except ValueError:
+            return True
+        return mac in ("", known)
+
     def is_proved(self, mac: str) -> bool:
         """Say whether ``mac`` answered here within the last 60 s and nothing has failed since."""
         return self._proved_mac == mac and asyncio.get_running_loop().time() - self._proved_at <= PROOF_LIFETIME

@@ -95,7 +95,7 @@ class Transport:
         """
         owner = self.owner
         command = request.command if request.writes else None
-        session = owner.ready(request.identity.host) or await self._open_session(request)
+        session = self._session_ready(request) or await owner.get(request.identity.host)
         limits = self._limits_of(session)
         if command is not None and command.remaining is not None:
             limits = _limits_while_wanted(limits, request, command.remaining())
@@ -132,9 +132,10 @@ class Transport:
             command.take()
         return reply
 
-    async def _open_session(self, request: Request) -> aiohttp.ClientSession:
+    def _session_ready(self, request: Request) -> aiohttp.ClientSession | None:
+        """Return the session, None if one has to be opened; the error for one that cannot be used is the command's."""
         try:
-            return await self.owner.get(request.identity.host)
+            return self.owner.ready(request.identity.host)
         except VegeHubError as err:
             if request.command is None or request.command.outcome is err.outcome:
                 raise

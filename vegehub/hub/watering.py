@@ -128,8 +128,11 @@ class Watering:
             attempts += 1
             try:
                 await self._turn_off(command)
-                # Taken by whoever has the address: where that was not proved before, it may be another hub.
-                await self._connection.prove(command)
+                if command.mac and not self._is_proved():
+                    # Taken by whoever has the address just now. Once ours is seen there, it gets its own.
+                    await self._connection.prove(command)
+                    if self._is_proved():
+                        await self._turn_off(command)
             except Exception as err:  # noqa: BLE001 - whatever it is, the valve is still open
                 if attempts == 1:
                     self._log(err)
@@ -141,6 +144,9 @@ class Watering:
                 return None
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _is_proved(self) -> bool:
+        return self._connection.identity.is_proved(self._mac)
 
     async def _turn_off(self, command: Command) -> None:
         payload = calls.actuator_command(0, self._slot, 0)

@@ -128,7 +128,7 @@ class Intake:
             raise RefusedError(405, "only POST is taken here")
         body = await self._read(request)
         try:
-            update = await self._parsed(body)
+            update = await self._parsed(body, request.charset)
         except VegeHubPayloadError as err:
             raise RefusedError(400, str(err), path=err.path) from None
         if self.allowed is not None and update.hub_key not in self.allowed:
@@ -143,13 +143,14 @@ class Intake:
             self._decoder.shutdown(wait=False)
             self._decoder = None
 
-    async def _parsed(self, body: bytes) -> Update:
+    async def _parsed(self, body: bytes, charset: str | None) -> Update:
+        now = datetime.fromtimestamp(self._wall_clock(), UTC)
         if len(body) <= LARGE_BODY:
-            return parse_update(body)
+            return parse_update(body, now, charset)
         if self._decoder is None:
             # One: a large body takes twenty times its size while it is decoded.
             self._decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vegehub-decoder")
-        return await asyncio.get_running_loop().run_in_executor(self._decoder, parse_large, body)
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, parse_large, body, now, charset)
 
     async def _keep(self, update: Update, body: bytes) -> tuple[Update, bool]:
         now = datetime.fromtimestamp(self._wall_clock(), UTC)

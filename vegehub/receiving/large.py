@@ -13,6 +13,8 @@ from vegehub.exceptions import VegeHubPayloadError
 from vegehub.wire import parse_update
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from vegehub.wire import Update
 
 LARGE_BODY = 256 * 2**10
@@ -37,15 +39,15 @@ _decoder = json.JSONDecoder(object_hook=_object, parse_int=_int, parse_float=_fl
 _encoder = json.JSONEncoder(separators=(",", ":"))
 
 
-def parse_large(body: bytes) -> Update:
+def parse_large(body: bytes, now: datetime | None = None, charset: str | None = None) -> Update:
     """Do what `parse_update` does, to be called in a thread; VegeHubPayloadError also for more than half a million values."""
     if body.count(b",") > MAX_VALUES:
         raise VegeHubPayloadError(f"payload: more than {MAX_VALUES} values")
     try:
         document = _decoder.decode(body.decode())
     except (ValueError, RecursionError):
-        return parse_update(body)  # which knows what can be made of it, or says why nothing can
-    return parse_update(document if isinstance(document, dict) else body)
+        return parse_update(body, now, charset)  # which knows what can be made of it, or says why nothing can
+    return parse_update(document if isinstance(document, dict) else body, now, charset)
 
 
 def encode_json(value: object, *, is_large: bool = False) -> str:

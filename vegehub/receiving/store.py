@@ -327,8 +327,8 @@ def encode_update(update: Update, *, is_large: bool = False) -> bytes:
 def _decode(body: bytes, hub: str, received: float, delivery_id: str) -> Update:
     known: dict[str, Any] = {"hub_key": hub, "delivery_id": delivery_id}
     try:
-        update = parse_large(body) if len(body) > LARGE_BODY else parse_update(body)
-        known["received_at"] = datetime.fromtimestamp(received, UTC)
+        moment = known["received_at"] = datetime.fromtimestamp(received, UTC)
+        update = parse_large(body, moment) if len(body) > LARGE_BODY else parse_update(body, moment)
         if _PROBLEMS in update.extra:
             extra = dict(update.extra)
             count, *notes = extra.pop(_PROBLEMS)

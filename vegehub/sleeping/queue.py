@@ -70,10 +70,10 @@ class PendingQueue:
     an OFF              never expires
     ==================  ==========================================================================================
 
-    The queue lives in memory only. ``close``, or leaving ``async with``, ends what waits, each with the outcome of its
-    attempts so far; close it before the hub. ``before_send`` is awaited before each send (an OFF waits for it a second
-    at most; what it raises leaves anything else queued), ``attempted`` is called after each attempt with its error, None
-    for success. ``monotonic`` and ``wall`` are the clocks of the expiry: seconds, and an aware datetime.
+    It lives in memory only. ``close``, or leaving ``async with``, ends what waits, each with the outcome of its attempts;
+    close it before the hub. ``before_send`` is awaited before each send (an OFF waits for it a second at most; what it
+    raises leaves anything else queued), ``attempted`` is called after each attempt with its error, None for success.
+    ``monotonic`` and ``wall`` are the clocks of the expiry: seconds, and an aware datetime.
     """
 
     def __init__(
@@ -167,10 +167,8 @@ class PendingQueue:
         """Queue one whole object of the configuration, such as ``hub``; fields left out of it are lost."""
         if not isinstance(section, str):
             raise VegeHubValueError(f"section must be the name of an object, not {section!r:.40}")
-        document = copy.deepcopy(check_document({section: value}))
-        return self._queue_setting(
-            ("section", section), f"setting {section!r}", partial(self._hub.set_config, document)
-        )
+        send = partial(self._hub.set_config, copy.deepcopy(check_document({section: value})))
+        return self._queue_setting(("section", section), f"setting {section!r}", send)
 
     def configure_server(
         self, url: str, *, api_key: str = "", name: str = DEFAULT_NAME
@@ -202,7 +200,7 @@ class PendingQueue:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """Keep everything but OFF back while the block runs, which begins when nothing else is being sent."""
+        """Keep all but OFF back while the block runs, which begins when nothing else is being sent."""
         self._holds += 1
         try:
             await self._nothing_but_off.wait()
@@ -216,8 +214,7 @@ class PendingQueue:
         self._is_closed = True
         for entry in self._list.in_order():
             self._list.end(entry, PendingState.CLOSED, "the queue was closed before the hub took it")
-        task = self._drain_task
-        if task is None:
+        if (task := self._drain_task) is None:
             return
         under_way = self._list.in_flight
         if under_way is None or (under_way.kind is not Kind.SETTING and under_way.command.outcome is Outcome.NOT_SENT):

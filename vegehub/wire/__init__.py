@@ -4,20 +4,21 @@ Read the modules in this order. ``calls`` are the requests of a hub's API, ``add
 ``payload`` turn bytes into JSON values, as well as it can be, ``times`` and ``fields`` read single values, essential or
 not. ``models`` are what a hub replies, ``replies`` what a reply says of a command, ``updates`` what a hub pushes, with
 ``layout`` for its slots, and ``announcements`` what it says by mDNS. ``servers`` and ``config`` are its configuration and
-our edits of it. ``redact`` makes all of that fit to be shown.
+our edits of it. ``redact`` makes all of that fit to be shown. ``schema`` is what schemas of documents are made of.
 """
 
 from __future__ import annotations
 
-from . import calls, config, models
+from . import calls, config, models, schema
 from .address import HubAddress
 from .announcements import DiscoveredHub, HubEvent, parse_announcement
 from .calls import CONFIG_SECTIONS, Call
 from .config import DEFAULT_NAME, sendable
+from .fields import MAX_COUNT
 from .layout import SlotKind, SlotLayout
 from .models import Actuator, HubInfo, Reading, Sample, WifiInfo, normalize_mac
 from .payload import as_object, clean_text, decode_json, decode_strict_json, kind, wrong
-from .redact import REDACTED, contains_redacted, redact, redact_url
+from .redact import REDACTED, contains_redacted, contains_unreadable, redact, redact_url
 from .replies import looks_like_json, refusal
 from .servers import (
     CUSTOM,
@@ -38,6 +39,7 @@ __all__ = [
     "CUSTOM",
     "DEFAULT_NAME",
     "EARLIEST",
+    "MAX_COUNT",
     "REDACTED",
     "Actuator",
     "Call",
@@ -63,6 +65,7 @@ __all__ = [
     "clean_text",
     "config",
     "contains_redacted",
+    "contains_unreadable",
     "decode_json",
     "decode_strict_json",
     "is_plausible",
@@ -78,6 +81,7 @@ __all__ = [
     "redact_url",
     "refusal",
     "same_url",
+    "schema",
     "sendable",
     "shape_of",
     "wrong",

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+from vegehub.exceptions import VegeHubValueError
 
 from .fields import CODE, COUNT, DBM, FLAG, INTEGER, MILLIAMPERES, TEXT, VOLTS, Fields, Kind, essential
 from .payload import as_list, as_object, problem
@@ -17,6 +19,7 @@ from .times import is_plausible, parse_time
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+
 
 _is_mac = re.compile("[0-9a-fA-F]{12}").fullmatch
 _UNSAID = ("0" * 12, "F" * 12)
@@ -179,6 +182,21 @@ class Sample:
         return parse_time(self.time_text)
 
 
+class Sensor(Protocol):
+    """What a reading needs of the sensor that is plugged in: a `vegehub.SensorCurve` is one."""
+
+    @property
+    def name(self) -> str:
+        """What people call this kind."""
+
+    @property
+    def unit(self) -> str:
+        """Unit of the quantity; "" where there is none."""
+
+    def convert(self, volts: float) -> float:
+        """Return the quantity, in ``unit``, at ``volts``; VegeHubValueError if that is not a finite number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What one slot (1-based, as in updates) measured."""
@@ -190,8 +208,12 @@ class Reading:
     """The now (aware) by which times are plausible; None: the present."""
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False, compare=False)
     """Fields that are not known, or odd, as they came."""
-    problems: tuple[str, ...] = field(default=(), compare=False)
+    problems: tuple[str, ...] = field(default=(), repr=False, compare=False)
     """The odd ones in words, without their values."""
+    name: str = field(default="", kw_only=True, repr=False, compare=False)
+    """What people call the input or actuator, by the wiring; "" while nothing says what the slot is."""
+    sensor: Sensor | None = field(default=None, kw_only=True, repr=False, compare=False)
+    """What is plugged in, by the wiring; None for an actuator, and while nothing says what the slot is."""
 
     @property
     def latest(self) -> Sample | None:
@@ -215,6 +237,22 @@ class Reading:
             if is_plausible(sample.taken_at, self.as_of):
                 return sample
         return None
+
+    @property
+    def quantity(self) -> float | None:
+        """``value`` in ``unit``, by the sensor; None without a sensor or a value."""
+        volts = self.value
+        if volts is None or self.sensor is None:
+            return None
+        try:
+            return self.sensor.convert(volts)
+        except VegeHubValueError:
+            return None  # so many volts that no number is left
+
+    @property
+    def unit(self) -> str:
+        """The unit of ``quantity``, such as "%"; "" where there is none."""
+        return "" if self.sensor is None else self.sensor.unit
 
 
 def parse_last_readings(payload: object) -> tuple[Reading, ...]:
