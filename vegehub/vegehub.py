@@ -40,7 +40,6 @@ from .wire import (
     check_server_url,
     config,
     contains_redacted,
-    contains_unreadable,
     list_servers,
     models,
     redact,
@@ -321,8 +320,7 @@ class VegeHub:
         if config_data is None:
             return False
         command = self._connection.begin(proves=False)
-        document = self._checked(config.sendable(config_data))
-        await self._connection.write(command, calls.CONFIG_SET, document, retries=retries)
+        await self._connection.write(command, calls.CONFIG_SET, config.sendable(config_data), retries=retries)
         return True
 
     def _modify_device_config(
@@ -546,20 +544,7 @@ class VegeHub:
         if path := contains_redacted(document):
             host = self._connection.identity.host
             raise VegeHubValueError(f"{host}: {path} is redacted; nothing was sent", host=host)
-        await self._connection.write(command, calls.CONFIG_SET, self._checked(document))
-
-    def _checked(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Return a configuration that says what the hub said; writing back what could not be read would change it."""
-        if (path := contains_unreadable(document)) is None:
-            return document
-        host = self._connection.identity.host
-        raise VegeHubPayloadError(
-            f"{host}: {path}: the hub's text is not UTF-8, and writing it back would change it; nothing was sent. "
-            "Give the hub a plain name first",
-            host=host,
-            outcome=Outcome.NOT_SENT,
-            path=path,
-        )
+        await self._connection.write(command, calls.CONFIG_SET, document)
 
     def _no_known_shape(self) -> VegeHubPayloadError:
         host = self._connection.identity.host

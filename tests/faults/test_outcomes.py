@@ -146,6 +146,10 @@ READ_BACKS: dict[str, Step] = {
 }
 
 
+SAYS_NOTHING = ("empty", "without what is asked", "of the wrong shape")
+"""Replies to ``info/get`` that established calls take for a hub that says nothing of itself."""
+
+
 class TestOnceTheHubTookIt:
     @pytest.mark.parametrize("fault", [*READ_BACKS, "refused"])
     @pytest.mark.parametrize("state", [1, 0])
@@ -166,7 +170,7 @@ class TestOnceTheHubTookIt:
         assert error.outcome is UNKNOWN
         assert "the hub took the command" in str(error)
 
-    @pytest.mark.parametrize("fault", [name for name in READ_BACKS if name not in ("empty", "without what is asked")])
+    @pytest.mark.parametrize("fault", [name for name in READ_BACKS if name not in SAYS_NOTHING])
     async def test_a_setup_that_cannot_read_info_is_unknown(self, simulated_hub: SimulatedHub, fault: str) -> None:
         meet(simulated_hub, INFO, READ_BACKS[fault])
         async with VegeHub(simulated_hub.address, timeout=0.4) as hub:
@@ -193,7 +197,7 @@ READ_FIRST: dict[str, tuple[str, Callable[[VegeHub], Awaitable[Any]]]] = {
 }
 
 
-@pytest.mark.parametrize("fault", [name for name in READ_BACKS if name not in ("empty", "without what is asked")])
+@pytest.mark.parametrize("fault", [name for name in READ_BACKS if name not in SAYS_NOTHING])
 @pytest.mark.parametrize("call", READ_FIRST)
 async def test_a_read_that_fails_before_the_write_is_not_sent_and_says_nothing_of_execution(
     simulated_hub: SimulatedHub, call: str, fault: str

@@ -380,7 +380,7 @@ def discovered(monkeypatch, found) -> list:
             raise found
         return found
 
-    monkeypatch.setattr(vegehub.finding.discovery, "discover", discover)
+    monkeypatch.setattr(vegehub.finding, "discover", discover)
     return asked
 
 
@@ -415,7 +415,7 @@ def test_if_no_hub_is_found_the_reason_is_said(found, code, monkeypatch, capsys)
 
 
 def test_without_the_discovery_module_it_says_so(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "vegehub.finding.discovery", None)
+    monkeypatch.setitem(sys.modules, "vegehub.finding", None)
     done = run(capsys, "--discover")
     assert done.code == 2
     assert "discovery is not available" in done.err

@@ -624,6 +624,22 @@ class TestFailures:
         queue.notify_awake()
         await command
 
+    async def test_what_cannot_be_done_before_a_send_ends_an_on_and_never_holds_an_off(
+        self, sleeper: SimulatedHub, client: VegeHub
+    ) -> None:
+        async def fails(_: object) -> None:
+            raise OSError("disk full")
+
+        async with PendingQueue(client, send_delay=0, before_send=fails) as queue:
+            on, off = queue.turn_on(0, 60, expires_in=600), queue.turn_off(1)
+            wake(sleeper, queue)
+            await off
+            with pytest.raises(VegeHubError, match="disk full") as caught:
+                await on
+        assert caught.value.outcome is Outcome.NOT_SENT
+        assert (on.state, on.attempts) == (PendingState.FAILED, 0)
+        assert commands(sleeper) == [(1, 0, 0)]
+
     async def test_another_hub_that_appears_between_proof_and_command_gets_nothing(
         self, sleeper: SimulatedHub, client: VegeHub
     ) -> None:

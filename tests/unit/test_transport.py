@@ -760,6 +760,25 @@ class TestSessionDouble:
         double.request = request
         return double
 
+    async def test_that_turns_a_cancellation_into_a_timeout_ends_the_call_as_cancelled(self) -> None:
+        """As aiohttp does where its timer ends in the same step."""
+        asked = asyncio.Event()
+
+        @asynccontextmanager
+        async def request(*_arguments: Any, **_options: Any) -> Any:
+            asked.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise TimeoutError from None
+            yield
+
+        call = asyncio.create_task(VegeHub("127.0.0.1:9", session=Double(request=request)).get_info())
+        await asked.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
     async def test_may_give_the_reply_in_parts(self) -> None:
         double = self.that_answers([b'{"actua', b"tors", b'":[]}'])
         assert await VegeHub("127.0.0.1:9", session=double).actuator_states() == []

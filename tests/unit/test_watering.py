@@ -264,4 +264,8 @@ async def test_stopped_by_a_signal_closes_the_valve(
     assert states(simulated_hub)[-1] == 0
     assert not simulated_hub.actuators[0].is_on
     assert output == b"interrupted\n"
-    assert without_slowness(errors.decode()) == ""
+    # The second Ctrl-C is raised in whatever runs at that moment, which may be a task of aiohttp's own.
+    if number is signal.SIGINT and presses > 1:
+        assert b"Unclosed" not in errors
+    else:
+        assert without_slowness(errors.decode()) == ""

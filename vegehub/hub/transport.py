@@ -7,6 +7,7 @@ library; see ``failures.py``.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from functools import lru_cache
@@ -105,6 +106,8 @@ class Transport:
         before = Stage.NOTHING_LEFT if command is None else command.leaves()
         turn.session = None
         started = turn.loop.time()
+        task = asyncio.current_task(turn.loop)
+        cancelled_before = 0 if task is None else task.cancelling()
         self.calls += 1
         owner.begin_call()
         try:
@@ -119,6 +122,9 @@ class Transport:
                 rest = _limits_for_rest(limits, turn.loop.time() - started)
                 reply, is_kept = await _send(session, request, rest)
         except _FailedError as err:
+            # aiohttp loses a cancellation that comes in the same step as the end of its timer.
+            if task is not None and task.cancelling() > cancelled_before:
+                raise asyncio.CancelledError from err
             if command is not None:
                 if err.failure.outcome is not Outcome.UNKNOWN and not may_have_left:
                     command.stays(before)
@@ -221,7 +227,7 @@ def _judge(call: Call, response: aiohttp.ClientResponse, body: bytes) -> Any:
     if not body or body.isspace():
         return None
     try:
-        reply = decode_json(body, _charset(response))
+        reply = decode_json(body, _charset(response), lossless=call.returns)
     except ValueError as err:
         what = f"expected a JSON object, but the reply is {err}; is this a VegeHub?"
         if not call.reads:

@@ -72,7 +72,7 @@ class PendingQueue:
 
     It lives in memory only. ``close``, or leaving ``async with``, ends what waits, each with the outcome of its attempts;
     close it before the hub. ``before_send`` is awaited before each send (an OFF waits for it a second at most; what it
-    raises leaves anything else queued), ``attempted`` is called after each attempt with its error, None for success.
+    raises ends anything else), ``attempted`` is called after each attempt with its error, None for success.
     ``monotonic`` and ``wall`` are the clocks of the expiry: seconds, and an aware datetime.
     """
 
@@ -334,7 +334,7 @@ class PendingQueue:
             self._nothing_but_off.set()
 
     async def _is_noted(self, entry: Entry) -> bool:
-        """Await the hook; False if it failed and the entry is to wait on."""
+        """Await the hook; False if it failed, which ends all but an OFF."""
         if self._before_send is None:
             return True
         try:
@@ -342,7 +342,8 @@ class PendingQueue:
                 await self._before_send(self._handle(entry))
         except Exception as err:  # noqa: BLE001 - a hook may raise anything, and must not hold OFF back
             if entry.kind is not Kind.OFF:
-                _LOGGER.warning("%s: %s stays queued: %s: %s", self._host, entry.text, type(err).__name__, err)
+                why = f"what was to be done before sending it failed: {type(err).__name__}: {err}"
+                self._list.end(entry, PendingState.FAILED, why)
                 return False
         return True
 

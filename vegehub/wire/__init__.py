@@ -18,7 +18,7 @@ from .fields import MAX_COUNT
 from .layout import SlotKind, SlotLayout
 from .models import Actuator, HubInfo, Reading, Sample, WifiInfo, normalize_mac
 from .payload import as_object, clean_text, decode_json, decode_strict_json, kind, wrong
-from .redact import REDACTED, contains_redacted, contains_unreadable, redact, redact_url
+from .redact import REDACTED, contains_redacted, redact, redact_url
 from .replies import looks_like_json, refusal
 from .servers import (
     CUSTOM,
@@ -65,7 +65,6 @@ __all__ = [
     "clean_text",
     "config",
     "contains_redacted",
-    "contains_unreadable",
     "decode_json",
     "decode_strict_json",
     "is_plausible",

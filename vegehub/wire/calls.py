@@ -8,11 +8,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of the hub's API; ``reads`` says that the reply must be a JSON object, else any body will do."""
+    """One call of the hub's API; ``reads`` says that the reply must be a JSON object, else any body will do.
+
+    ``returns``: what it answers is sent back to the hub, and must come back as it was.
+    """
 
     method: str
     path: str
     reads: bool = False
+    returns: bool = False
 
     def __str__(self) -> str:
         """Name the call as it stands in error texts and logs."""
@@ -20,7 +24,7 @@ class Call:
 
 
 INFO_GET = Call("POST", "/api/info/get", reads=True)
-CONFIG_GET = Call("POST", "/api/config/get", reads=True)
+CONFIG_GET = Call("POST", "/api/config/get", reads=True, returns=True)
 CONFIG_SET = Call("POST", "/api/config/set")
 ACTUATORS_STATUS = Call("GET", "/api/actuators/status", reads=True)
 ACTUATORS_SET = Call("POST", "/api/actuators/set")

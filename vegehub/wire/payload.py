@@ -6,7 +6,7 @@ import json
 import math
 import re
 import unicodedata
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE, register_error
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -68,12 +68,25 @@ _CHARSETS = re.compile(
 _ESCAPED = re.compile(r'[\s\0]*+[{[][\s\0{[]*+\\"').match
 
 
-def decode_json(data: bytes | bytearray | str, charset: str | None = None, *, bounded: bool = True) -> Any:
+def _as_latin_1(err: UnicodeError) -> tuple[str, int]:
+    """Read bytes that are no UTF-8 as Latin-1, which loses none of them: what a hub said can be written back to it."""
+    if not isinstance(err, UnicodeDecodeError):
+        raise err
+    return err.object[err.start : err.end].decode("latin-1"), err.end
+
+
+_LATIN_1 = "vegehub.latin-1"
+register_error(_LATIN_1, _as_latin_1)
+
+
+def decode_json(
+    data: bytes | bytearray | str, charset: str | None = None, *, bounded: bool = True, lossless: bool = False
+) -> Any:
     """Decode what a hub sent; ValueError, saying why in words without any of the data, for what cannot be read.
 
     Strict JSON first. Where that fails: by the mark of its encoding, by ``charset`` (what the sender declared), or as
-    UTF-8 with replacement characters, and then as near to JSON as small programs come, see ``near_json``. NaN,
-    Infinity, numbers that overflow and integers of more than 20 digits are None; nesting of more than 64 levels is
+    UTF-8 with replacement characters (``lossless``: with Latin-1 for what is none), and then as near to JSON as small
+    programs come, see ``near_json``. NaN, Infinity, numbers that overflow and integers of more than 20 digits are None; nesting of more than 64 levels is
     refused. An object in a text is the object. Without ``bounded`` strict JSON keeps numbers out of range, and nests as
     it likes: for who looks at both, and has no time to lose.
     """
@@ -86,7 +99,9 @@ def decode_json(data: bytes | bytearray | str, charset: str | None = None, *, bo
     else:
         reason = ""
     if reason:
-        document = _decode_leniently(data if isinstance(data, str) else _text_of(data, charset), reason)
+        document = _decode_leniently(
+            data if isinstance(data, str) else _text_of(data, charset, lossless=lossless), reason
+        )
     if isinstance(document, str) and document.lstrip().startswith(("{", "[")):
         with suppress(ValueError, RecursionError):
             return _decode_strictly(document)
@@ -152,7 +167,7 @@ def _reason(err: ValueError | RecursionError) -> str:
     return f"not UTF-8 at byte {err.start}" if isinstance(err, UnicodeDecodeError) else "not JSON"
 
 
-def _text_of(data: bytes | bytearray, charset: str | None) -> str:
+def _text_of(data: bytes | bytearray, charset: str | None, *, lossless: bool) -> str:
     for mark, name in _MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(name, "replace")
@@ -161,7 +176,7 @@ def _text_of(data: bytes | bytearray, charset: str | None) -> str:
     if charset and _CHARSETS(charset := charset.strip(" \"'")):
         with suppress(LookupError, UnicodeError):
             return data.decode(charset)
-    return data.decode(errors="replace")
+    return data.decode(errors=_LATIN_1 if lossless else "replace")
 
 
 def _is_too_deep(value: Any, raw: bytes | bytearray) -> bool:

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Any
 
 REDACTED = "**REDACTED**"
 """The mark that stands where a secret was."""
@@ -77,20 +74,11 @@ def contains_redacted(document: object) -> str | None:
 
     "." stands for the document itself, so that a path is always true.
     """
-    return _path_of(document, is_redacted)
-
-
-def contains_unreadable(document: object) -> str | None:
-    """Return the path of the first text that was not UTF-8, and would be lost if it were written back; None without any."""
-    return _path_of(document, lambda value: isinstance(value, str) and "\ufffd" in value)
-
-
-def _path_of(document: object, is_meant: Callable[[object], bool]) -> str | None:
     waiting: list[tuple[str, object]] = [("", document)]
     seen: set[int] = set()
     while waiting:
         path, value = waiting.pop()
-        if is_meant(value):
+        if is_redacted(value):
             return path or "."
         if not isinstance(value, (dict, list, tuple)) or id(value) in seen:
             continue
