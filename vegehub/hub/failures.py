@@ -65,9 +65,7 @@ def failure_of(err: BaseException, limits: aiohttp.ClientTimeout) -> Failure:
         return _unconnected(err, limits)
     if isinstance(err, TimeoutError):
         # What aiohttp calls the server's is its limit on one read of the socket.
-        bound = limits.sock_read if isinstance(err, aiohttp.ServerTimeoutError) else limits.total
-        within = f" within {bound:.3g} s" if bound else " in time"
-        return Failure(VegeHubTimeoutError, f"no answer{within} (it may have fallen asleep)", may_be_asleep=True)
+        return unanswered(limits.sock_read if isinstance(err, aiohttp.ServerTimeoutError) else limits.total)
     if isinstance(err, aiohttp.InvalidURL):
         return Failure(VegeHubValueError, "the address makes no valid URL", Outcome.NOT_SENT)
     if isinstance(err, (aiohttp.ClientResponseError, HttpProcessingError)):
@@ -75,6 +73,12 @@ def failure_of(err: BaseException, limits: aiohttp.ClientTimeout) -> Failure:
     when = "in the middle of" if isinstance(err, aiohttp.ClientPayloadError) else "before"
     what = "ended" if isinstance(err, aiohttp.ClientPayloadError) else "was closed"
     return Failure(VegeHubConnectionError, f"the connection {what} {when} the reply")
+
+
+def unanswered(seconds: float | None) -> Failure:
+    """Say that no answer came within ``seconds``, whosever limit that was."""
+    within = f" within {seconds:.3g} s" if seconds else " in time"
+    return Failure(VegeHubTimeoutError, f"no answer{within} (it may have fallen asleep)", may_be_asleep=True)
 
 
 def _unconnected(

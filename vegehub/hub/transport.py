@@ -26,7 +26,7 @@ from vegehub.exceptions import (
 from vegehub.wire import decode_json, kind, looks_like_json, refusal
 
 from .command import Stage
-from .failures import HTTP_OK, Failure, closed_session, failure_of, status_failure
+from .failures import HTTP_OK, Failure, closed_session, failure_of, status_failure, unanswered
 
 if TYPE_CHECKING:
     from vegehub.wire import Call
@@ -97,39 +97,35 @@ class Transport:
         owner = self.owner
         command = request.command if request.writes else None
         session = self._session_ready(request) or await owner.get(request.identity.host)
-        limits = self._limits_of(session)
+        limits, seconds = self._limits_of(session), self.timeout
         if command is not None and command.remaining is not None:
-            limits = _limits_while_wanted(limits, request, command.remaining())
+            limits, seconds = _while_wanted(limits, seconds, request, command.remaining())
         # aiohttp sends a GET that reads again by itself when its connection turns out to be dead.
         may_resend = (request.writes or request.call.method != "GET") and turn.may_reuse(session)
         may_have_left = False
         before = Stage.NOTHING_LEFT if command is None else command.leaves()
         turn.session = None
-        started = turn.loop.time()
-        task = asyncio.current_task(turn.loop)
-        cancelled_before = 0 if task is None else task.cancelling()
         self.calls += 1
         owner.begin_call()
         try:
-            try:
-                reply, is_kept = await _send(session, request, limits)
-            except _DeadConnectionError:
-                if not may_resend:
-                    raise
-                may_have_left = True
-                self.resends += 1
-                _LOGGER.debug("%s: %s: sent again, the connection was closed", request.identity.host, request.call)
-                rest = _limits_for_rest(limits, turn.loop.time() - started)
-                reply, is_kept = await _send(session, request, rest)
-        except _FailedError as err:
-            # aiohttp loses a cancellation that comes in the same step as the end of its timer.
-            if task is not None and task.cancelling() > cancelled_before:
-                raise asyncio.CancelledError from err
+            # Not aiohttp's own total: a cancellation that comes in the same step as the end of that is lost.
+            async with asyncio.timeout(seconds):
+                try:
+                    reply, is_kept = await _send(session, request, limits)
+                except _DeadConnectionError:
+                    if not may_resend:
+                        raise
+                    may_have_left = True
+                    self.resends += 1
+                    _LOGGER.debug("%s: %s: sent again, the connection was closed", request.identity.host, request.call)
+                    reply, is_kept = await _send(session, request, limits)
+        except (_FailedError, TimeoutError) as err:
+            failure = err.failure if isinstance(err, _FailedError) else unanswered(seconds)
             if command is not None:
-                if err.failure.outcome is not Outcome.UNKNOWN and not may_have_left:
+                if failure.outcome is not Outcome.UNKNOWN and not may_have_left:
                     command.stays(before)
-                command.add(err.failure.outcome)
-            raise request.failed(err.failure) from err.__cause__
+                command.add(failure.outcome)
+            raise request.failed(failure) from (err.__cause__ if isinstance(err, _FailedError) else err)
         finally:
             owner.end_call()
         if is_kept:
@@ -175,11 +171,13 @@ async def _send(session: aiohttp.ClientSession, request: Request, limits: aiohtt
         ) as response:
             is_answered = True
             # Read to the end, which gives the connection back; one that is not read to its end is dropped.
-            body = b""
+            chunks: list[bytes] = []
+            size = 0
             while chunk := await response.content.readany():
-                body = body + chunk if body else chunk
-                if len(body) > MAX_REPLY:
+                size += len(chunk)
+                if size > MAX_REPLY:
                     raise _FailedError(_too_long(response.status))
+                chunks.append(chunk)
     except _SentOnceError as once:
         err = once.error
         failed = _DeadConnectionError if _died_unanswered(err) else _FailedError
@@ -193,8 +191,8 @@ async def _send(session: aiohttp.ClientSession, request: Request, limits: aiohtt
             raise
         raise _FailedError(closed_session()) from err
     if _LOGGER.isEnabledFor(logging.DEBUG):
-        _LOGGER.debug("%s: %s -> %d, %d bytes", request.identity.host, call, response.status, len(body))
-    return _judge(call, response, body), _is_kept(response)
+        _LOGGER.debug("%s: %s -> %d, %d bytes", request.identity.host, call, response.status, size)
+    return _judge(call, response, b"".join(chunks)), _is_kept(response)
 
 
 async def _only_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -262,38 +260,28 @@ def _charset(response: aiohttp.ClientResponse) -> str | None:
 
 @lru_cache(maxsize=16)  # the hubs of a program mostly share one, which keeps making it out of each first call
 def _limits_within(own: aiohttp.ClientTimeout, timeout: float) -> aiohttp.ClientTimeout:
-    """Return a session's own timeout within our deadline, with connecting bounded so that it ends before that."""
-    total = min(timeout, own.total or timeout)
-    bound = _CONNECT_SHARE * total
+    """Return a session's own timeout with connecting bounded so that it ends before the deadline."""
+    bound = _CONNECT_SHARE * min(timeout, own.total or timeout)
     return aiohttp.ClientTimeout(
-        total=total,
+        # A total that cannot come before our deadline is left out, and so is its timer.
+        total=own.total if own.total and own.total < timeout else None,
         connect=min(own.connect or bound, bound),
         # The bound above is over the connecting of the socket too: a timer less.
         sock_connect=own.sock_connect if own.sock_connect and own.sock_connect < bound else None,
         sock_read=own.sock_read,
-        # aiohttp rounds what is longer up to full seconds.
-        ceil_threshold=max(own.ceil_threshold, total + 1),
+        ceil_threshold=own.ceil_threshold,
     )
 
 
-def _limits_for_rest(limits: aiohttp.ClientTimeout, passed: float) -> aiohttp.ClientTimeout:
-    total = max((limits.total or 0.0) - passed, 0.001)
-    return aiohttp.ClientTimeout(
-        total=total,
-        connect=min(limits.connect or total, _CONNECT_SHARE * total),
-        sock_connect=limits.sock_connect,
-        sock_read=limits.sock_read,
-        ceil_threshold=limits.ceil_threshold,
-    )
-
-
-def _limits_while_wanted(limits: aiohttp.ClientTimeout, request: Request, left: float | None) -> aiohttp.ClientTimeout:
+def _while_wanted(
+    limits: aiohttp.ClientTimeout, seconds: float, request: Request, left: float | None
+) -> tuple[aiohttp.ClientTimeout, float]:
     """Return the limits of a write that is wanted for ``left`` more seconds; VegeHubTimeoutError once that is over."""
-    if left is None:
-        return limits
+    if left is None or left >= seconds:
+        return limits, seconds
     if left <= 0:
         raise request.failed(Failure(VegeHubTimeoutError, "it expired while it waited for its turn", Outcome.NOT_SENT))
-    return limits if limits.total is None or left >= limits.total else _limits_within(limits, left)
+    return _limits_within(limits, left), left
 
 
 class _FailedError(Exception):

@@ -33,7 +33,9 @@ MAX_MEMBERS = 1_000_000
 _S = r"[\s\x00-\x1f\x7f\ufeff]*+"
 _space = re.compile(_S).match
 _gap = re.compile(r"[\s\x00-\x1f\x7f\ufeff,]*+").match
-_quoted_key = re.compile(rf"""(["'])((?:(?!\1)[^\\]|\\.)*+)\1{_S}:""", re.DOTALL).match
+# What stands between quotes. Not with a possessive group, which Python up to 3.11.4 matches wrongly.
+_DOUBLE, _SINGLE = r"""[^"\\]*(?:\\.[^"\\]*)*""", r"""[^'\\]*(?:\\.[^'\\]*)*"""
+_quoted_key = re.compile(rf"""(?:"({_DOUBLE})"|'({_SINGLE})'){_S}:""", re.DOTALL).match
 _bare_key = re.compile(rf"([\w$.-]++){_S}:").match
 _bare_value = re.compile(r"""[^,\]}\[{"\r\n\0]*+""").match
 _decimal_comma = re.compile(rf"([+-]?[0-9]++),([0-9]++)(?={_S}[,}}])").match
@@ -45,7 +47,7 @@ _nothing = re.compile(
 ).fullmatch
 _SPACES = " \t\r\n\v\f\x7f\ufeff"
 _WORDS = {"true": True, "false": False}
-_QUOTED_KEY = rf"""(?:"(?:[^"\\]|\\.)*+(?:"{_S}:|\Z)|'(?:[^'\\]|\\.)*+(?:'{_S}:|\Z))"""
+_QUOTED_KEY = rf"""(?:"{_DOUBLE}(?:"{_S}:|\Z)|'{_SINGLE}(?:'{_S}:|\Z))"""
 # What stands behind the quote that ends a text: in an object; in a list; in an object, where a backslash stands before.
 _behind_value = re.compile(
     rf"{_S}(?:\Z|[}}\]]|{_QUOTED_KEY}|,{_S}(?:\Z|[,}}\]]|{_QUOTED_KEY}|[\w$.-]++{_S}:))", re.DOTALL
@@ -173,7 +175,7 @@ class _Reader:
         text = self._text
         if match := _quoted_key(text, self._at):
             self._at = match.end()
-            return _unescaped(match[2])
+            return _unescaped(match[1] if match[1] is not None else match[2])
         if match := _bare_key(text, self._at):
             self._at = match.end()
             return match[1]
