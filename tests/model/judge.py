@@ -187,7 +187,15 @@ class Judge:
                 continue
             if world.dead and self._is_told(result):
                 continue
+            if meant is not None and self._took_the_off(world.stranger if meant is world.sim else world.sim, call.slot):
+                continue
             self.breaks("valve left on", f"{result.text}; {hub.mac} executed ON and no OFF")
+
+    @staticmethod
+    def _took_the_off(other: SimulatedHub, slot: int) -> bool:
+        """Whether the other hub got a watering's OFF, in the minute of a proof or with one that could not be read."""
+        commands = other.actuators[slot].commands if slot < len(other.actuators) else []
+        return any(not command.state and not command.duration for command in commands)
 
     def _is_told(self, result: Result) -> bool:
         """Whether the error, and the log, say that the valve may still be on."""

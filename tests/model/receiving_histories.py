@@ -373,7 +373,12 @@ class Run:
         by_id: dict[str, dict[str, Any]] = {}
         times: Counter[str] = Counter()
         for line in self.calls.read_text().splitlines() if self.calls.exists() else ():
-            call = json.loads(line)
+            # A kill may cut a line, and the next process goes on behind it: that call did not come to its end.
+            begin = line.rfind('{"id": ')
+            try:
+                call = json.loads(line[max(begin, 0) :])
+            except ValueError:
+                continue
             times[call["id"]] += 1
             if by_id.setdefault(call["id"], call) != call:
                 raise BrokenPromiseError(f"{call['id']} is not the same each time")

@@ -44,8 +44,8 @@ def test_every_acknowledged_sample_is_delivered(machine: Machine, part: int) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("part", range(3, 83))
-def test_every_acknowledged_sample_is_delivered_in_thousands_of_histories(machine: Machine, part: int) -> None:
+@pytest.mark.parametrize("part", range(3, 33))
+def test_every_acknowledged_sample_is_delivered_in_many_more_histories(machine: Machine, part: int) -> None:
     asyncio.run(_histories(machine, range(part * _IN_A_PART, (part + 1) * _IN_A_PART)))
 
 

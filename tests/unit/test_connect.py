@@ -269,8 +269,8 @@ class TestBroken:
         ("sent", "text"),
         [
             (
-                b"POST {path} HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
-                r"came, but the receiver refused it with 400: .*Host",
+                b"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n{}",
+                r"came, but the receiver refused it with 400",
             ),
             (
                 b"POST {path} HTTP/1.1\r\nHost: ",
@@ -297,8 +297,8 @@ class TestBroken:
     ) -> None:
         attempt = asyncio.create_task(connect_receiver(hub, receiver, path="/x", host="127.0.0.9", timeout=0.5))
         await until(lambda: any("127.0.0.9" in url for url in urls(simulated_hub)))
-        await self.send(receiver, "127.0.0.3", b"POST {path} HTTP/1.1\r\n\r\n")
-        with pytest.raises(VegeHubTimeoutError, match=r"refused a request with 400 that came from 127\.0\.0\.3 .*Host"):
+        await self.send(receiver, "127.0.0.3", b"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n")
+        with pytest.raises(VegeHubTimeoutError, match=r"refused a request with 400 that came from 127\.0\.0\.3"):
             await attempt
 
     @staticmethod

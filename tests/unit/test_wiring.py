@@ -294,7 +294,10 @@ def test_a_document_is_a_wiring_or_refused_and_nothing_else_happens(document: An
 
 NAMES = st.text(max_size=12).filter(lambda name: name.isprintable() and not name.strip().isdecimal())
 CURVES = st.sampled_from(sorted(SENSOR_CURVES)) | st.lists(
-    st.tuples(st.floats(-10, 10), st.floats(-1e6, 1e6)), min_size=2, max_size=4, unique_by=lambda point: point[0]
+    st.tuples(st.integers(-100, 100).map(lambda tenths: tenths / 10), st.floats(-1e6, 1e6)),
+    min_size=2,
+    max_size=4,
+    unique_by=lambda point: point[0],
 ).map(lambda points: PiecewiseCurve.from_points(sorted(points), unit="l"))
 
 
